@@ -1,0 +1,1 @@
+"""Encoders: images in, four feature maps out."""

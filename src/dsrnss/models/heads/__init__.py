@@ -1,0 +1,1 @@
+"""Decoder heads: feature maps in, logits out."""

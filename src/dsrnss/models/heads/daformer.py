@@ -1,0 +1,114 @@
+"""The DAFormer head (arXiv 2111.14887, section 4.2): all four stages fused by a context-aware ASPP."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+DILATIONS = (6, 12, 18)
+
+
+class ConvModule(nn.Module):
+    """Convolution without bias, batch norm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, dilation: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        padding = dilation * (kernel // 2)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel, padding=padding, dilation=dilation, groups=groups, bias=False
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, H, W)."""
+        return F.relu(self.bn(self.conv(features)))
+
+
+class DepthwiseSeparableConvModule(nn.Module):
+    """A depthwise and a pointwise convolution, each with its own batch norm and ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, dilation: int) -> None:
+        super().__init__()
+        self.depthwise_conv = ConvModule(in_channels, in_channels, 3, dilation=dilation, groups=in_channels)
+        self.pointwise_conv = ConvModule(in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, H, W)."""
+        out: Tensor = self.pointwise_conv(self.depthwise_conv(features))
+        return out
+
+
+class ASPP(nn.Module):
+    """Four parallel convolutions of growing dilation and a 3x3 bottleneck."""
+
+    def __init__(self, in_channels: int, channels: int, dilations: Sequence[int] = DILATIONS) -> None:
+        super().__init__()
+        self.aspp_modules = nn.ModuleList(
+            [
+                ConvModule(in_channels, channels, 1),
+                *(DepthwiseSeparableConvModule(in_channels, channels, dilation) for dilation in dilations),
+            ]
+        )
+        self.bottleneck = ConvModule(channels * (1 + len(dilations)), channels, 3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, channels, H, W)."""
+        fused: Tensor = self.bottleneck(torch.cat([module(features) for module in self.aspp_modules], dim=1))
+        return fused
+
+
+class LinearEmbedding(nn.Module):
+    """A linear layer over the channels of a feature map."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(in_channels, channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, channels, H, W)."""
+        # As a 1x1 convolution it keeps the memory layout of the map: twice as fast on the CPU in channels_last.
+        return F.conv2d(features, self.proj.weight[..., None, None], self.proj.bias)
+
+
+class DAFormerHead(nn.Module):
+    """Embed each stage, bring all to the first stage's size, fuse by the ASPP, classify.
+
+    Args:
+        in_channels: Channels of the four feature maps, finest first.
+        num_classes: Number of classes.
+        channels: Channels of the embeddings and of the ASPP.
+        dropout: Dropout2d before the classifier.
+        dilations: Dilations of the separable branches of the ASPP.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        channels: int = 256,
+        dropout: float = 0.1,
+        dilations: Sequence[int] = DILATIONS,
+    ) -> None:
+        super().__init__()
+        self.embed_layers = nn.ModuleDict({str(i): LinearEmbedding(c, channels) for i, c in enumerate(in_channels)})
+        self.fuse_layer = ASPP(channels * len(in_channels), channels, dilations)
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv_seg = nn.Conv2d(channels, num_classes, 1)
+        nn.init.normal_(self.conv_seg.weight, std=0.01)
+        nn.init.constant_(self.conv_seg.bias, 0)  # type: ignore[arg-type]
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Classify each position of the finest feature map.
+
+        Args:
+            features: Maps (B, C_i, H_i, W_i), finest first.
+
+        Returns:
+            (B, num_classes, H_0, W_0) logits.
+        """
+        size = features[0].shape[-2:]
+        embedded = [layer(f) for layer, f in zip(self.embed_layers.values(), features, strict=True)]
+        resized = [embedded[0], *(F.interpolate(e, size, mode="bilinear", align_corners=False) for e in embedded[1:])]
+        logits: Tensor = self.conv_seg(self.dropout(self.fuse_layer(torch.cat(resized, dim=1))))
+        return logits

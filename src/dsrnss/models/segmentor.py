@@ -1,0 +1,203 @@
+"""Backbone and head behind one `forward`, whole-image and sliding-window prediction."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dsrnss.errors import CheckpointError, ConfigError, did_you_mean
+from dsrnss.models.backbones.compact import COMPACT_VARIANTS, CompactNet
+from dsrnss.models.backbones.mit import MIT_VARIANTS, MixTransformer
+from dsrnss.models.heads.daformer import DAFormerHead
+from dsrnss.models.heads.fpn import FPNHead
+
+SMALLEST_SIDE = 32
+"""Pictures below this many pixels are padded by their edge: the last stage has stride 32."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network is made of; it is stored beside its weights.
+
+    Args:
+        backbone: `mit_b0` to `mit_b5`, or `compact` (a small convolutional encoder for CPUs).
+        head: `daformer`, or `fpn` (a light one for CPUs).
+        head_channels: Channels inside the head.
+        num_classes: Number of classes.
+        drop_path: Stochastic depth of the backbone's last block.
+        dropout: Dropout2d before the classifier.
+    """
+
+    backbone: str = "mit_b5"
+    head: str = "daformer"
+    head_channels: int = 256
+    num_classes: int = 19
+    drop_path: float = 0.1
+    dropout: float = 0.1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            CheckpointError: If a key is unknown: the file was written by a newer version.
+        """
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise CheckpointError(f"The network's configuration has unknown keys {unknown}: a newer dsrnss wrote it.")
+        return cls(**values)
+
+
+class SegmentorOutput(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+        logits: (B, C, h, w) class scores at the head's resolution (stride 4).
+        features: The backbone's maps, finest first.
+    """
+
+    logits: Tensor
+    features: list[Tensor]
+
+
+def _mit(config: NetworkConfig) -> MixTransformer:
+    return MixTransformer(config.backbone, config.drop_path)
+
+
+def _compact(config: NetworkConfig) -> CompactNet:
+    return CompactNet(config.backbone)
+
+
+BACKBONES: dict[str, Callable[[NetworkConfig], nn.Module]] = {
+    **dict.fromkeys(MIT_VARIANTS, _mit),
+    **dict.fromkeys(COMPACT_VARIANTS, _compact),
+}
+HEADS: dict[str, type[DAFormerHead] | type[FPNHead]] = {"daformer": DAFormerHead, "fpn": FPNHead}
+
+
+def list_models() -> list[str]:
+    """Names of the backbones that `NetworkConfig.backbone` takes."""
+    return list(BACKBONES)
+
+
+def build_segmentor(config: NetworkConfig) -> "Segmentor":
+    """Build a network with fresh weights.
+
+    Raises:
+        ConfigError: If the backbone or the head is unknown.
+    """
+    for kind, name, known in (("backbone", config.backbone, BACKBONES), ("head", config.head, HEADS)):
+        if name not in known:
+            raise ConfigError(f"Unknown {kind} '{name}'.{did_you_mean(name, known)}")
+    return Segmentor(config)
+
+
+class Segmentor(nn.Module):
+    """A semantic segmentation network.
+
+    Args:
+        config: What it is made of.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = BACKBONES[config.backbone](config)
+        channels: tuple[int, ...] = self.backbone.channels  # type: ignore[assignment]
+        self.head = HEADS[config.head](channels, config.num_classes, config.head_channels, config.dropout)
+
+    def forward(self, images: Tensor) -> SegmentorOutput:
+        """Segment a batch.
+
+        Args:
+            images: (B, 3, H, W) ImageNet-normalised RGB.
+
+        Returns:
+            Logits at stride 4 and the backbone's feature maps.
+        """
+        features = self.backbone(images)
+        return SegmentorOutput(self.head(features), features)
+
+    def predict(
+        self,
+        images: Tensor,
+        mode: Literal["whole", "slide"] = "whole",
+        window: tuple[int, int] | None = None,
+        stride: tuple[int, int] | None = None,
+        window_batch: int = 1,
+    ) -> Tensor:
+        """Logits at the images' own size.
+
+        Args:
+            images: (B, 3, H, W) normalised RGB of any size.
+            mode: `whole`, or `slide` for overlapping windows whose logits are averaged (method section 2).
+            window: Height and width of a window in pixels; needed to slide.
+            stride: Vertical and horizontal distance of two windows in pixels; by default half a window.
+            window_batch: How many windows pass the network at once.
+
+        Returns:
+            (B, C, H, W) float32 logits.
+
+        Raises:
+            ConfigError: If `mode` is `slide` without a window, or a number is not positive.
+        """
+        if mode == "whole":
+            return self._predict_whole(images)
+        if mode != "slide":
+            raise ConfigError(f"Unknown inference mode '{mode}'.{did_you_mean(mode, ('whole', 'slide'))}")
+        if window is None:
+            raise ConfigError("mode='slide' needs a window, for example window=(1080, 1080).")
+        stride = stride or (max(window[0] // 2, 1), max(window[1] // 2, 1))
+        if min(*window, *stride, window_batch) < 1:
+            raise ConfigError(f"window, stride and window_batch are positive, not {window}, {stride}, {window_batch}.")
+        return self._predict_sliding(images, window, stride, window_batch)
+
+    def _predict_whole(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        padded = pad_to_smallest(images)
+        logits = F.interpolate(
+            self(padded).logits.float(), size=padded.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return logits[..., :height, :width]
+
+    def _predict_sliding(
+        self, images: Tensor, window: tuple[int, int], stride: tuple[int, int], window_batch: int
+    ) -> Tensor:
+        batch, _, height, width = images.shape
+        size = (min(window[0], height), min(window[1], width))
+        total = images.new_zeros((batch, self.config.num_classes, height, width), dtype=torch.float32)
+        count = images.new_zeros((1, 1, height, width), dtype=torch.float32)
+        boxes = list(window_boxes((height, width), size, stride))
+        for start in range(0, len(boxes), window_batch):
+            chosen = boxes[start : start + window_batch]
+            crops = torch.cat([images[..., y : y + size[0], x : x + size[1]] for y, x in chosen])
+            for (y, x), logits in zip(chosen, self._predict_whole(crops).split(batch), strict=True):
+                total[..., y : y + size[0], x : x + size[1]] += logits
+                count[..., y : y + size[0], x : x + size[1]] += 1
+        return total.div_(count)
+
+
+def pad_to_smallest(images: Tensor, smallest: int = SMALLEST_SIDE) -> Tensor:
+    """Repeat the right and lower edge of pictures that are smaller than the network's stride."""
+    height, width = images.shape[-2:]
+    missing = (0, max(smallest - width, 0), 0, max(smallest - height, 0))
+    return F.pad(images, missing, mode="replicate") if any(missing) else images
+
+
+def window_boxes(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Upper left corners (row, column) of sliding windows, row first; the last ones are moved inside the image."""
+    rows, columns = (
+        [min(i * s, full - part) for i in range(max(math.ceil((full - part) / s), 0) + 1)]
+        for full, part, s in zip(size, window, stride, strict=True)
+    )
+    for row in rows:
+        for column in columns:
+            yield row, column

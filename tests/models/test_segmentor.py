@@ -1,0 +1,84 @@
+"""Every network trains, takes any size and predicts at it."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsrnss.errors import ConfigError
+from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor, list_models, window_boxes
+
+SMALL = [name for name in list_models() if name in {"mit_b0", "compact"}]
+
+
+def _network(backbone: str) -> Segmentor:
+    torch.manual_seed(0)
+    return build_segmentor(NetworkConfig(backbone=backbone, head_channels=16))
+
+
+@pytest.mark.parametrize("backbone", SMALL)
+def test_every_parameter_gets_a_gradient(backbone: str) -> None:
+    network = _network(backbone)
+    logits, features = network(torch.randn(2, 3, 64, 96))
+    assert logits.shape == (2, 19, 16, 24)
+    assert [f.shape[-1] for f in features] == [24, 12, 6, 3]
+    logits.square().mean().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("backbone", SMALL)
+@pytest.mark.parametrize("size", [(1, 1), (33, 65), (50, 31), (96, 128)])
+def test_prediction_has_the_size_of_the_image(backbone: str, size: tuple[int, int]) -> None:
+    network = _network(backbone).eval()
+    with torch.no_grad():
+        assert network.predict(torch.randn(1, 3, *size)).shape == (1, 19, *size)
+
+
+def test_one_window_that_covers_the_image_is_the_whole_image() -> None:
+    network, images = _network("compact").eval(), torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        whole = network.predict(images)
+        slid = network.predict(images, mode="slide", window=(64, 96), stride=(32, 32))
+    assert torch.allclose(whole, slid, atol=1e-6)
+
+
+def test_windows_are_averaged_and_may_be_batched() -> None:
+    network, images = _network("compact").eval(), torch.randn(2, 3, 64, 80)
+    with torch.no_grad():
+        one = network.predict(images, mode="slide", window=(64, 48), stride=(64, 32), window_batch=1)
+        many = network.predict(images, mode="slide", window=(64, 48), stride=(64, 32), window_batch=3)
+        left = network.predict(images[..., :48])
+    assert torch.allclose(one, many, atol=1e-5)
+    assert torch.allclose(one[..., :32], left[..., :32], atol=1e-5)
+
+
+@given(
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.tuples(st.integers(16, 120), st.integers(16, 120)),
+    st.tuples(st.integers(16, 120), st.integers(16, 120)),
+)
+@settings(max_examples=60)
+def test_windows_cover_the_image_and_stay_inside(
+    size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    window = (min(window[0], size[0]), min(window[1], size[1]))
+    stride = (min(stride[0], window[0]), min(stride[1], window[1]))
+    covered = torch.zeros(size, dtype=torch.bool)
+    for row, column in window_boxes(size, window, stride):
+        assert row >= 0 and column >= 0 and row + window[0] <= size[0] and column + window[1] <= size[1]
+        covered[row : row + window[0], column : column + window[1]] = True
+    assert covered.all()
+
+
+def test_official_windows_of_dark_zurich() -> None:
+    boxes = list(window_boxes((1080, 1920), (1080, 1080), (420, 420)))
+    assert boxes == [(0, 0), (0, 420), (0, 840)]
+
+
+def test_unknown_parts_are_named() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'mit_b5'"):
+        build_segmentor(NetworkConfig(backbone="mitb5"))
+    with pytest.raises(ConfigError, match="daformer"):
+        build_segmentor(NetworkConfig(backbone="compact", head="daforner"))
+    with pytest.raises(ConfigError, match="window"):
+        _network("compact").predict(torch.zeros(1, 3, 32, 32), mode="slide")
