@@ -1,0 +1,1 @@
+"""The method, one idea a file: teacher, alignment, refinement, mixing, memory bank."""

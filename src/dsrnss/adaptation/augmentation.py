@@ -1,0 +1,147 @@
+"""Strong augmentation of the mixed images: colour jitter and Gaussian blur (DACS; method section 4).
+
+The jitter is that of kornia 0.5.8 (today's `ColorJiggle`), which the authors pin: additive brightness, plain contrast,
+saturation and hue in HSV. torchvision's `ColorJitter` is another function.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How strong, how often.
+
+    Args:
+        jitter: Range of brightness, contrast and saturation.
+        hue: Range of the hue, in turns.
+        jitter_probability: Probability that a batch is jittered.
+        blur_probability: Probability that a batch is blurred.
+        blur_sigma: Least and greatest standard deviation of the blur in pixels.
+    """
+
+    jitter: float = 0.2
+    hue: float = 0.2
+    jitter_probability: float = 0.8
+    blur_probability: float = 0.5
+    blur_sigma: tuple[float, float] = (0.15, 1.15)
+
+
+@dataclass(frozen=True)
+class JitterDraw:
+    """One image's jitter: factors, and the order of 0 brightness, 1 contrast, 2 saturation, 3 hue."""
+
+    brightness: float
+    contrast: float
+    hue: float
+    saturation: float
+    order: Sequence[int]
+
+
+def uniform(low: float, high: float, generator: torch.Generator) -> float:
+    """One number from [low, high)."""
+    return low + (high - low) * torch.rand((), generator=generator).item()
+
+
+def draw_jitter(config: AugmentationConfig, generator: torch.Generator) -> JitterDraw:
+    """Draw brightness, contrast, hue, saturation and then the order."""
+    low, high = 1 - config.jitter, 1 + config.jitter
+    brightness, contrast = (uniform(low, high, generator) for _ in range(2))
+    hue = uniform(-config.hue, config.hue, generator)
+    saturation = uniform(low, high, generator)
+    return JitterDraw(brightness, contrast, hue, saturation, torch.randperm(4, generator=generator).tolist())
+
+
+def rgb_to_hsv(image: Tensor) -> Tensor:
+    """(3, H, W) RGB in [0, 1] -> hue in turns, saturation, value."""
+    value, index = image.max(0)
+    delta = value - image.amin(0)
+    saturation = delta / (value + 1e-8)
+    safe = torch.where(delta == 0, torch.ones_like(delta), delta)
+    red, green, blue = (value - image) / safe
+    sector = torch.stack((blue - green, 2.0 + red - blue, 4.0 + green - red)).gather(0, index[None])[0]
+    return torch.stack(((sector / 6) % 1.0, saturation, value))
+
+
+def hsv_to_rgb(image: Tensor) -> Tensor:
+    """The inverse of `rgb_to_hsv`."""
+    hue, saturation, value = image
+    offsets = torch.tensor([5.0, 3.0, 1.0], dtype=image.dtype, device=image.device).view(3, 1, 1)
+    k = (offsets + hue * 6) % 6
+    rgb: Tensor = value - value * saturation * torch.clamp(torch.minimum(k, 4 - k), 0, 1)
+    return rgb
+
+
+def color_jitter(image: Tensor, draw: JitterDraw) -> Tensor:
+    """Jitter one image.
+
+    Args:
+        image: (3, H, W) RGB in [0, 1].
+        draw: What to do.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
+    for step in draw.order:
+        if step == 0:
+            image = (image + (draw.brightness - 1)).clamp(0, 1)
+        elif step == 1:
+            image = (image * draw.contrast).clamp(0, 1)
+        else:
+            hsv = rgb_to_hsv(image)
+            hue, saturation, value = hsv
+            if step == 2:
+                saturation = (saturation * draw.saturation).clamp(0, 1)
+            else:
+                hue = torch.fmod(hue + draw.hue, 1.0)
+            image = hsv_to_rgb(torch.stack((hue, saturation, value)))
+    return image
+
+
+def blur_kernel_size(side: int) -> int:
+    """The largest odd number that is at most ceil(0.1 side)."""
+    size = math.ceil(0.1 * side)
+    return max(size - 1 + size % 2, 1)
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur with reflected border: (..., H, W), sigma in pixels."""
+    height, width = images.shape[-2:]
+    # Beyond 6 sigma the kernel is below the resolution of float32: cutting it there saves most of the work.
+    reach = 2 * math.ceil(6 * sigma) + 1
+    kernel = [min(blur_kernel_size(side), reach) for side in (width, height)]
+    blurred: Tensor = tvf.gaussian_blur(images, kernel, [sigma, sigma])
+    return blurred
+
+
+def strong_augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
+    """Jitter and blur a batch: one draw decides for the whole batch, values are drawn per image.
+
+    Args:
+        images: (B, 3, H, W) normalised RGB.
+        config: How strong, how often.
+        generator: Source of all draws.
+
+    Returns:
+        (B, 3, H, W) normalised RGB.
+    """
+    jittered = uniform(0, 1, generator) < config.jitter_probability
+    blurred = uniform(0, 1, generator) < config.blur_probability
+    mean, std = (images.new_tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    augmented = []
+    for image in images:
+        if jittered:
+            plain = (image * std + mean).clamp(0, 1)
+            image = (color_jitter(plain, draw_jitter(config, generator)) - mean) / std
+        if blurred:
+            image = gaussian_blur(image, uniform(*config.blur_sigma, generator))
+        augmented.append(image)
+    return torch.stack(augmented)

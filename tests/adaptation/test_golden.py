@@ -1,0 +1,120 @@
+"""Every idea of the method equals the authors' code, where the contract says so."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from golden import HERE, Golden
+
+from dsrnss.adaptation.augmentation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    JitterDraw,
+    blur_kernel_size,
+    color_jitter,
+    gaussian_blur,
+)
+from dsrnss.adaptation.geometry import warp
+from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
+from dsrnss.adaptation.mixing import apply_co_occurrence, class_masks
+from dsrnss.adaptation.refinement import RefinementConfig, normalised_entropy, refine
+from dsrnss.labels import CITYSCAPES
+
+
+@pytest.mark.parametrize("case", ["rand", "tiny", "zero", "int", "onerow"])
+def test_warp(case: str) -> None:
+    golden = Golden("07_warp")
+    features = golden.tensor("x")
+    if case == "onerow":
+        features = features[:, :, :1]
+    warped, valid = warp(features, golden.tensor(f"{case}_flow"))
+    assert golden.relative_error(f"{case}_out", warped) < 1e-6
+    assert torch.equal(valid, golden.tensor(f"{case}_mask").bool())
+
+
+def _refinement_inputs() -> dict[str, torch.Tensor]:
+    def logits(seed: int) -> torch.Tensor:
+        return torch.from_numpy(4 * np.random.default_rng(seed).standard_normal((2, 19, 32, 48)).astype(np.float32))
+
+    rng = np.random.default_rng(713)
+    valid = torch.from_numpy(rng.random((2, 32, 48)) > 0.3)
+    confidence = torch.from_numpy(rng.random((2, 1, 32, 48)).astype(np.float32))
+    return {"trg": logits(711), "ref": logits(712), "valid": valid, "confidence": confidence}
+
+
+@pytest.mark.parametrize(
+    ("case", "config", "aligned", "masked"),
+    [
+        ("base", RefinementConfig(), True, True),
+        ("disable_M", RefinementConfig(disable_m=True), True, True),
+        ("disable_P", RefinementConfig(disable_p=True), True, True),
+        ("both", RefinementConfig(disable_m=True, disable_p=True), True, True),
+        ("gamma1", RefinementConfig(gamma=1.0), True, True),
+        ("no_align", RefinementConfig(), False, False),
+        ("no_mask", RefinementConfig(), True, False),
+    ],
+)
+def test_refinement(case: str, config: RefinementConfig, aligned: bool, masked: bool) -> None:
+    golden, x = Golden("07_eta_refine"), _refinement_inputs()
+    valid, confidence = x["valid"] if masked else None, x["confidence"] if aligned else None
+    refined = refine(x["trg"], x["ref"], valid, confidence, CITYSCAPES.large_static, config)
+    assert golden.relative_error(case, refined) < 1e-6
+    assert torch.equal(refined.argmax(1).byte(), golden.tensor(f"{case}_argmax"))
+
+
+def test_entropy() -> None:
+    golden = Golden("07_eta_refine")
+    assert golden.relative_error("eta", normalised_entropy(_refinement_inputs()["trg"])) < 1e-6
+
+
+def test_class_choice_and_masks() -> None:
+    golden = Golden("07_dynamic_masks")
+    for case in golden.meta["cases"]:
+        chosen = [apply_co_occurrence(s["drawn"], s["classes"], CITYSCAPES.co_occurrence) for s in case["samples"]]
+        assert chosen == [sorted(sample["final"]) for sample in case["samples"]]
+        masks = class_masks(golden.tensor(f"{case['key']}_labels"), chosen)
+        assert torch.equal(masks, golden.tensor(f"{case['key']}_masks").bool())
+
+
+def test_memory_bank_keeps_and_pastes_as_officially() -> None:
+    golden = Golden("07_bank")
+    bank = MemoryBank((12, 14, 15, 17, 18), MemoryBankConfig(official=True))
+    for call, (images, labels) in enumerate(zip(golden.tensor("images"), golden.tensor("labels"), strict=True)):
+        bank.add(images, labels.long())
+        assert len(bank.entries) == len(golden.meta["history"][call]["ids"])
+    for i, entry in enumerate(bank.entries):
+        assert torch.equal(entry.images, golden.tensor(f"bank{i}_feature"))
+        assert torch.equal(entry.labels.byte(), golden.tensor(f"bank{i}_label"))
+        assert torch.equal(entry.mask.byte(), golden.tensor(f"bank{i}_mask"))
+    weights = torch.full((2, 6, 8), 0.3)
+    pasted = bank.paste(golden.tensor("paste_in_img"), golden.tensor("paste_in_lbl").long(), weights)
+    assert torch.equal(pasted[0], golden.tensor("paste_out_img"))
+    assert torch.equal(pasted[1].byte(), golden.tensor("paste_out_lbl"))
+    assert torch.equal(pasted[2], weights)
+
+
+JITTER_CASES = json.loads((HERE / "07_color_jitter_blur_kornia058.json").read_text())
+
+
+@pytest.mark.parametrize("case", range(len(JITTER_CASES["jitter_cases"])))
+def test_color_jitter(case: int) -> None:
+    golden = Golden("07_color_jitter_blur_kornia058")
+    drawn = golden.meta["jitter_cases"][case]["params"]
+    names = ("brightness_factor", "contrast_factor", "hue_factor", "saturation_factor")
+    draw = JitterDraw(*(drawn[name][0] for name in names), order=[int(o) for o in drawn["order"]])
+    mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    jittered = (color_jitter(golden.tensor("x")[0] * std + mean, draw) - mean) / std
+    assert golden.relative_error(f"jitter{case}", jittered[None]) < 1e-5
+
+
+@pytest.mark.parametrize("case", range(len(JITTER_CASES["blur_cases"])))
+def test_blur(case: int) -> None:
+    golden = Golden("07_color_jitter_blur_kornia058")
+    blurred = gaussian_blur(golden.tensor("x"), golden.meta["blur_cases"][case]["sigma"])
+    assert golden.relative_error(f"blur{case}", blurred) < 1e-6
+
+
+def test_blur_kernel_sizes() -> None:
+    for side, size in JITTER_CASES["kernel_size_table"].items():
+        assert blur_kernel_size(int(side)) == size
