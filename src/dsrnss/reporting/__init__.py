@@ -1,0 +1,19 @@
+"""Reports for people: the demo's page, its pictures, the table of scores and the progress display."""
+
+from dsrnss.reporting.figures import contact_sheet, overlay, panel_row
+from dsrnss.reporting.progress import DemoProgress
+from dsrnss.reporting.report import Curve, DemoReport, ModelScores, Panel, write_report
+from dsrnss.reporting.tables import print_scores
+
+__all__ = [
+    "Curve",
+    "DemoProgress",
+    "DemoReport",
+    "ModelScores",
+    "Panel",
+    "contact_sheet",
+    "overlay",
+    "panel_row",
+    "print_scores",
+    "write_report",
+]

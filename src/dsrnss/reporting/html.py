@@ -1,0 +1,229 @@
+"""The demo report as one HTML page that needs nothing else: styles, curves and pictures are inside it."""
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from dsrnss.labels import LabelSpace
+from dsrnss.reporting.charts import build_charts
+from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, DemoReport, ModelScores, Panel
+from dsrnss.reporting.figures import label_uri, photo_uri
+from dsrnss.reporting.wording import clock, percent, signed, trend
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of scores; numbers are fractions, nan where there is none."""
+
+    name: str
+    colour: str
+    tags: tuple[str, ...]
+    before: float
+    after: float
+    oracle: float
+
+    @property
+    def change(self) -> float:
+        """Adapted minus source-only; nan if either is missing."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One of the three numbers at the top: a mean IoU before and after, as fractions."""
+
+    name: str
+    detail: str
+    before: float
+    after: float
+
+    @property
+    def change(self) -> float:
+        """Adapted minus source-only; nan if either is missing."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a panel."""
+
+    title: str
+    detail: str
+    alt: str
+    uri: str
+    size: tuple[int, int]
+
+
+def render_report(report: DemoReport, *, picture_width: int = 512) -> str:
+    """Lay out a report.
+
+    Args:
+        report: What to say.
+        picture_width: Wider pictures are scaled down to this many pixels.
+
+    Returns:
+        A complete HTML document without a reference to anything outside it.
+    """
+    template = _environment().get_template("report.html.j2")
+    total = sum(report.seconds.values())
+    return template.render(
+        report=report,
+        verdict=_verdict(report),
+        headlines=_headlines(report),
+        ladder=_ladder(report),
+        rows=_class_rows(report),
+        means=_mean_rows(report),
+        has_oracle=ORACLE in report.scores,
+        charts=build_charts(report.curves),
+        panels=[(panel, _pictures(panel, report.label_space, picture_width)) for panel in report.panels],
+        legend=_legend(report),
+        total=total,
+        absent=any(np.isnan(scores.iou).any() for scores in report.scores.values()),
+        phases=[(name, seconds, seconds / total if total > 0 else 0.0) for name, seconds in report.seconds.items()],
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dsrnss.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"pct": percent, "signed": signed, "clock": clock, "ticks": _code}
+    environment.filters |= {"trend": trend, "share": _share}
+    return environment
+
+
+def _share(value: float) -> str:
+    """A fraction as a position in percent along a bar."""
+    return "0" if math.isnan(value) else f"{100 * min(1.0, max(0.0, value)):.2f}"
+
+
+def _code(text: str) -> Markup:
+    """Escape a text and set what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _verdict(report: DemoReport) -> str:
+    before, after = report.scores[SOURCE_ONLY].mean_iou, report.scores[ADAPTED].mean_iou
+    change = after - before
+    if math.isnan(change):
+        return "No labelled class occurs in the test scenes, so there is nothing to compare."
+    verb = {"up": "raised", "down": "lowered", "even": "left"}[trend(change)]
+    moved = f"from {percent(before)} to {percent(after)} %" if verb != "left" else f"at {percent(after)} %"
+    text = f"Adapting to night without night labels {verb} the mean IoU {moved}, measured on {report.test_set}."
+    if not math.isnan(report.gap_closed):
+        share = 100 * report.gap_closed
+        text += f" That is {share:.0f} % of the way to the same network trained on labelled night scenes."
+    return text
+
+
+def _headlines(report: DemoReport) -> list[Headline]:
+    space, before, after = report.label_space, report.scores[SOURCE_ONLY], report.scores[ADAPTED]
+
+    def members(classes: tuple[int, ...]) -> str:
+        return ", ".join(space.names[index] for index in classes) or "none in this label space"
+
+    present = int((~np.isnan(after.iou)).sum())
+    everything = f"mean of {'all' if present == space.num_classes else 'the'} {present} classes" + (
+        "" if present == space.num_classes else " that occur"
+    )
+    return [
+        Headline("Mean IoU", everything, before.mean_iou, after.mean_iou),
+        Headline("Dynamic classes", members(space.dynamic), before.mean_iou_dynamic, after.mean_iou_dynamic),
+        Headline("Small classes", members(space.small), before.mean_iou_small, after.mean_iou_small),
+    ]
+
+
+def _class_rows(report: DemoReport) -> list[Row]:
+    space, scores = report.label_space, report.scores
+    return [
+        Row(
+            name=name,
+            colour="#{:02x}{:02x}{:02x}".format(*space.palette[index]),
+            tags=tuple(group for group in ("dynamic", "small") if index in getattr(space, group)),
+            before=float(scores[SOURCE_ONLY].iou[index]),
+            after=float(scores[ADAPTED].iou[index]),
+            oracle=float(scores[ORACLE].iou[index]) if ORACLE in scores else math.nan,
+        )
+        for index, name in enumerate(space.names)
+    ]
+
+
+def _mean_rows(report: DemoReport) -> list[Row]:
+    def row(name: str, attribute: str) -> Row:
+        def take(key: str) -> float:
+            return float(getattr(report.scores[key], attribute)) if key in report.scores else math.nan
+
+        return Row(name, "", (), take(SOURCE_ONLY), take(ADAPTED), take(ORACLE))
+
+    return [
+        row("Mean of all classes", "mean_iou"),
+        row("Mean of dynamic classes", "mean_iou_dynamic"),
+        row("Mean of small classes", "mean_iou_small"),
+        row("Pixels right", "pixel_accuracy"),
+    ]
+
+
+def _ladder(report: DemoReport) -> list[tuple[str, ModelScores, str]]:
+    """The networks from the night as found to the day, with what each has seen; empty if only two were scored."""
+    told = {
+        SOURCE_ONLY: "trained by day, tested at night",
+        ADAPTED: "trained by day, adapted without labels, tested at night",
+        ORACLE: "trained with night labels, tested at night",
+        DAY: "trained by day, tested by day",
+    }
+    steps = [(key, report.scores[key], text) for key, text in told.items() if key in report.scores]
+    return steps if len(steps) > 2 else []
+
+
+def _pictures(panel: Panel, space: LabelSpace, width: int) -> list[Picture]:
+    size = (panel.night.shape[1], panel.night.shape[0])
+    pictures = [Picture("Night", "", f"Night picture of {panel.name}", photo_uri(panel.night, width), size)]
+    if panel.reference is not None:
+        alt = f"The place of {panel.name} by day"
+        pictures.append(Picture("Day reference", "", alt, photo_uri(panel.reference, width), size))
+    maps = (("Truth", panel.truth), ("Source-only", panel.source_only), ("Adapted", panel.adapted))
+    for title, labels in maps:
+        detail = "" if title == "Truth" else _right(labels, panel.truth, space)
+        alt = f"{title} classes of {panel.name}: {_contents(labels, space)}"
+        pictures.append(Picture(title, detail, alt, label_uri(labels, space, width), size))
+    return pictures
+
+
+def _right(labels: np.ndarray, truth: np.ndarray, space: LabelSpace) -> str:
+    """Share of the labelled pixels that a prediction has right, in words; empty if the sizes differ."""
+    if labels.shape != truth.shape:
+        return ""
+    known = (truth >= 0) & (truth < space.num_classes)
+    return f"{percent(float((labels == truth)[known].mean()))} % right" if known.any() else ""
+
+
+def _contents(labels: np.ndarray, space: LabelSpace) -> str:
+    """The classes of a label map that cover most of it, largest first."""
+    known = labels[(labels >= 0) & (labels < space.num_classes)].astype(np.int64)
+    counts = np.bincount(known, minlength=space.num_classes)
+    largest = [space.names[index] for index in np.argsort(-counts, kind="stable")[:5] if counts[index]]
+    return ", ".join(largest) or "nothing labelled"
+
+
+def _legend(report: DemoReport) -> list[tuple[str, str]]:
+    """Name and colour of the classes that occur in a panel, and black if anything is ignored there."""
+    space, seen = report.label_space, np.zeros(report.label_space.num_classes, bool)
+    ignored = False
+    for panel in report.panels:
+        for labels in (panel.truth, panel.source_only, panel.adapted):
+            ids = np.unique(labels)
+            inside = (ids >= 0) & (ids < space.num_classes)
+            seen[ids[inside].astype(np.int64)] = True
+            ignored |= not inside.all()
+    legend = [(space.names[i], "#{:02x}{:02x}{:02x}".format(*space.palette[i])) for i in np.flatnonzero(seen)]
+    return legend + ([("not labelled", "#000000")] if ignored else [])

@@ -1,0 +1,127 @@
+"""The demo report: a self-contained page, and its numbers as JSON beside it."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from dsrnss.errors import DsrnssError
+from dsrnss.reporting.content import (
+    ADAPTED,
+    DAY,
+    ORACLE,
+    SOURCE_ONLY,
+    STANDARD_NOTES,
+    Curve,
+    DemoReport,
+    ModelScores,
+    Panel,
+)
+from dsrnss.reporting.html import render_report
+
+__all__ = [
+    "ADAPTED",
+    "DAY",
+    "ORACLE",
+    "SOURCE_ONLY",
+    "STANDARD_NOTES",
+    "Curve",
+    "DemoReport",
+    "ModelScores",
+    "Panel",
+    "report_numbers",
+    "write_report",
+]
+
+MAX_BYTES = 4_000_000
+_PICTURE_WIDTHS = (512, 384, 256, 160, 96)
+
+
+def write_report(report: DemoReport, path: str | Path) -> list[Path]:
+    """Write the page and its numbers; either file is replaced as a whole or left as it was.
+
+    Args:
+        report: What to say.
+        path: The page, for example ``demo/report.html``; its folder is made if need be.
+
+    Returns:
+        The page and the JSON file, which has the page's name with the suffix ``.json``.
+
+    Raises:
+        DsrnssError: If the files cannot be written.
+    """
+    page = Path(path)
+    numbers = page.with_suffix(".json")
+    text = json.dumps(report_numbers(report), indent=2, allow_nan=False, ensure_ascii=False)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        _replace(numbers, text + "\n")
+        _replace(page, _small_enough(report))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DsrnssError(f"Cannot write the report '{page}': {reason}. Choose another folder with --out.") from error
+    return [page, numbers]
+
+
+def report_numbers(report: DemoReport) -> dict[str, Any]:
+    """All numbers of a report as plain JSON values; None stands for a number that does not exist."""
+    names = report.label_space.names
+    return {
+        "title": report.title,
+        "created": report.created.isoformat(timespec="seconds"),
+        "command": report.command,
+        "test_set": report.test_set,
+        "settings": dict(report.settings),
+        "machine": dict(report.machine),
+        "seconds": {phase: _number(seconds) for phase, seconds in report.seconds.items()},
+        "scores": {key: _scores(scores, names) for key, scores in report.scores.items()},
+        "gap_closed": _number(report.gap_closed),
+        "curves": [
+            {
+                "name": curve.name,
+                "unit": curve.unit,
+                "group": curve.group,
+                "points": [[_number(step), _number(value)] for step, value in curve.points],
+            }
+            for curve in report.curves
+        ],
+        "panels": [panel.name for panel in report.panels],
+        "notes": list(report.notes),
+    }
+
+
+def _scores(scores: ModelScores, names: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "name": scores.name,
+        "mean_iou": _number(scores.mean_iou),
+        "mean_iou_dynamic": _number(scores.mean_iou_dynamic),
+        "mean_iou_small": _number(scores.mean_iou_small),
+        "pixel_accuracy": _number(scores.pixel_accuracy),
+        "iou": {name: _number(iou) for name, iou in zip(names, scores.iou, strict=True)},
+    }
+
+
+def _number(value: float) -> float | int | None:
+    if isinstance(value, int):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+def _small_enough(report: DemoReport) -> str:
+    """The page with the widest pictures that keep it below `MAX_BYTES`."""
+    page = ""
+    for width in _PICTURE_WIDTHS:
+        page = render_report(report, picture_width=width)
+        if len(page.encode()) < MAX_BYTES:
+            break
+    return page
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
