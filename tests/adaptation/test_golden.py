@@ -8,8 +8,6 @@ import torch
 from golden import HERE, Golden
 
 from dsrnss.adaptation.augmentation import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     JitterDraw,
     blur_kernel_size,
     color_jitter,
@@ -20,6 +18,7 @@ from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
 from dsrnss.adaptation.mixing import apply_co_occurrence, class_masks
 from dsrnss.adaptation.refinement import RefinementConfig, normalised_entropy, refine
 from dsrnss.labels import CITYSCAPES
+from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.mark.parametrize("case", ["rand", "tiny", "zero", "int", "onerow"])

@@ -7,9 +7,7 @@ from torch import Tensor
 
 from dsrnss.adaptation.classical import align_pair
 from dsrnss.errors import ConfigError
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Alignment(NamedTuple):

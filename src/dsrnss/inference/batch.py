@@ -1,0 +1,142 @@
+"""Segmenting many pictures: what can be done is done, the rest is named."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dsrnss
+from dsrnss.errors import ImageError
+from dsrnss.inference.decoding import MAX_MEGAPIXELS, read_picture
+from dsrnss.inference.results import write_file
+from dsrnss.inference.segmenter import Segmenter
+from dsrnss.inference.sources import OUTPUTS, Failure, output_stems
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """What became of one picture.
+
+    Attributes:
+        picture: The file it was read from.
+        width: Pixels, upright.
+        height: Pixels, upright.
+        segmented_at: Width and height that it was scaled to for the network.
+        mean_confidence: Mean probability of its labels.
+        class_shares: Share of the pixels of each class.
+        files: Names of the results in the output folder, by kind.
+        seconds: From reading to writing.
+    """
+
+    picture: str
+    width: int
+    height: int
+    segmented_at: tuple[int, int]
+    mean_confidence: float
+    class_shares: dict[str, float]
+    files: dict[str, str]
+    seconds: float
+
+
+@dataclass
+class Summary:
+    """What became of all pictures of a run.
+
+    Attributes:
+        model: The file of the network, or `packaged demo model`.
+        which: `student` or `teacher`.
+        device: Where it ran.
+        classes: Class names; a label id is the position in this list.
+        pictures: Those that were segmented.
+        failures: Those that were not, with the reason.
+        seconds: Of the whole run.
+    """
+
+    model: str
+    which: str
+    device: str
+    classes: list[str]
+    pictures: list[PictureRecord] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as plain values, for JSON."""
+        return {"dsrnss": dsrnss.__version__, **asdict(self)}
+
+    def write(self, folder: Path) -> Path:
+        """Write `summary.json`.
+
+        Raises:
+            ImageError: If it cannot be written.
+        """
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        # a file name that is no valid UTF-8 comes as lone surrogates: escaped they are still JSON
+        write_file(folder / SUMMARY, text.encode("utf-8", errors="backslashreplace") + b"\n")
+        return folder / SUMMARY
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the output folder and try it, before minutes are spent on what cannot be written.
+
+    Raises:
+        ImageError: If it is a file, or cannot be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ImageError(f"The output folder '{folder}' is a file: give another --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ImageError(f"Cannot write to the output folder '{folder}': {error.strerror or error}.") from error
+
+
+def segment_pictures(
+    segmenter: Segmenter,
+    pictures: Sequence[Path],
+    out: Path,
+    summary: Summary,
+    *,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Segment pictures into a folder, going on after those that cannot be segmented.
+
+    Args:
+        segmenter: The network.
+        pictures: Files, each once.
+        out: The folder of the results; files of the same names are replaced.
+        summary: Gets one record or failure a picture.
+        max_megapixels: Larger pictures are refused.
+        advance: Called after each picture.
+    """
+    for picture, stem in zip(pictures, output_stems(pictures, out), strict=True):
+        try:
+            summary.pictures.append(_segment(segmenter, picture, out, stem, max_megapixels))
+        except ImageError as error:
+            summary.failures.append(Failure(str(picture), str(error)))
+        advance()
+
+
+def _segment(segmenter: Segmenter, picture: Path, out: Path, stem: str, max_megapixels: float) -> PictureRecord:
+    started = time.perf_counter()
+    image = read_picture(picture, max_megapixels=max_megapixels)
+    result = segmenter(image, name=str(picture))
+    files = result.save(out, stem)
+    height, width = segmenter.working_size((image.height, image.width))
+    return PictureRecord(
+        picture=str(picture),
+        width=image.width,
+        height=image.height,
+        segmented_at=(width, height),
+        mean_confidence=round(result.mean_confidence(), 4),
+        class_shares={name: round(share, 6) for name, share in result.shares().items()},
+        files={kind: file.name for kind, file in zip(OUTPUTS, files, strict=True)},
+        seconds=round(time.perf_counter() - started, 3),
+    )

@@ -1,0 +1,116 @@
+"""What a segmentation gives, and how it is written."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dsrnss.errors import ConfigError, ImageError
+from dsrnss.inference.sources import OUTPUTS
+from dsrnss.labels import LabelSpace
+from dsrnss.models.weights import write_atomically
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The labels of one picture, at its own size.
+
+    Attributes:
+        labels: (H, W) uint8 train ids.
+        confidence: (H, W) float32 probability of the label, in [0, 1].
+        label_space: Names and colours of the classes.
+        image: The picture as it was segmented: (W, H) RGB, upright.
+        name: What the picture is called; the default name of its files.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.float32]
+    label_space: LabelSpace
+    image: Image.Image
+    name: str = "picture"
+
+    def colour(self) -> Image.Image:
+        """The labels in the colours of the label space, RGB."""
+        return Image.fromarray(self.label_space.colorize(self.labels))
+
+    def overlay(self, alpha: float = 0.5) -> Image.Image:
+        """The picture with the colours of its labels laid over it.
+
+        Args:
+            alpha: Weight of the colours, 0 (only the picture) to 1 (only the colours).
+
+        Returns:
+            RGB at the picture's size.
+
+        Raises:
+            ConfigError: If `alpha` is outside 0..1.
+        """
+        if not 0 <= alpha <= 1:
+            raise ConfigError(f"alpha is between 0 and 1, not {alpha}.")
+        return Image.blend(self.image, self.colour(), alpha)
+
+    def shares(self) -> dict[str, float]:
+        """Each class's share of the picture's pixels, in the order of the label space; they sum to 1."""
+        counts = np.bincount(self.labels.ravel(), minlength=self.label_space.num_classes)
+        return {
+            name: float(count / self.labels.size) for name, count in zip(self.label_space.names, counts, strict=False)
+        }
+
+    def mean_confidence(self) -> float:
+        """Mean of the labels' probabilities."""
+        return float(self.confidence.mean(dtype=np.float64))
+
+    def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
+        """Write label ids (grey PNG), colours and overlay (RGB PNG); files of the same name are replaced.
+
+        Each file appears under its name only when it is complete.
+
+        Args:
+            folder: Where to; made if need be.
+            stem: What the files' names begin with, by default the picture's name without its ending.
+
+        Returns:
+            The files `STEM_labels.png`, `STEM_colour.png` and `STEM_overlay.png`.
+
+        Raises:
+            ConfigError: If `stem` is no plain file name.
+            ImageError: If a file cannot be written.
+        """
+        folder, stem = Path(folder), self.name if stem is None else stem
+        if not stem or Path(stem).name != stem:
+            raise ConfigError(f"stem is the beginning of a file name, without folders, not '{stem}'.")
+        pictures = {"labels": Image.fromarray(self.labels), "colour": self.colour(), "overlay": self.overlay()}
+        files = [folder / f"{stem}{ending}" for ending in OUTPUTS.values()]
+        written: list[Path] = []
+        try:
+            for file, kind in zip(files, OUTPUTS, strict=True):
+                write_file(file, encode_png(pictures[kind]))
+                written.append(file)
+        except ImageError:
+            for file in written:  # labels without an overlay would look like a result
+                file.unlink(missing_ok=True)
+            raise
+        return files
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=3)  # half the time of the default 6, a few per cent larger
+    return buffer.getvalue()
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file so that it is never half there, with the folder it is in.
+
+    Raises:
+        ImageError: If that fails.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+    except OSError as error:
+        raise ImageError(f"Cannot write '{path}': {error.strerror or error}.") from error
