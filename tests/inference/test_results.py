@@ -60,23 +60,12 @@ def test_a_full_disk_leaves_no_half_written_file(
 ) -> None:
     (tmp_path / "street_labels.png").write_bytes(b"old")
 
-    def fill(descriptor: int, mode: str):
-        file = open(descriptor, mode)  # noqa: SIM115
+    def fill(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
 
-        class Full:
-            def __enter__(self) -> "Full":
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                file.close()
-
-            def write(self, data: bytes) -> None:
-                file.write(data[:10])
-                raise OSError(28, "No space left on device")
-
-        return Full()
-
-    monkeypatch.setattr("os.fdopen", fill)
+    monkeypatch.setattr(Path, "write_bytes", fill)
     with pytest.raises(ImageError, match=r"street_labels\.png.*No space left"):
         segmentation.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["street_labels.png"]

@@ -11,7 +11,7 @@ from PIL import Image
 from dsrnss.errors import ConfigError, ImageError
 from dsrnss.inference.sources import OUTPUTS
 from dsrnss.labels import LabelSpace
-from dsrnss.models.weights import write_atomically
+from dsrnss.writing import why_not_written, write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,6 @@ def write_file(path: Path, data: bytes) -> None:
         ImageError: If that fails.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
     except OSError as error:
-        raise ImageError(f"Cannot write '{path}': {error.strerror or error}.") from error
+        raise ImageError(f"Cannot write '{path}': {why_not_written(error)}") from error

@@ -1,9 +1,7 @@
 """Reading and writing networks: own folders and safetensors files, and the checkpoints of `dsrnss fit`."""
 
 import json
-import os
 import pickle
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import dsrnss
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, CoOccurrence, LabelSpace
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.writing import why_not_written, write_atomically
 
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
@@ -85,33 +84,18 @@ def save_pretrained(
     data = save(state, metadata={CARD_KEY: description, "format": "pt"})
     try:
         if path.suffix == ".safetensors":
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
         else:
-            path.mkdir(parents=True, exist_ok=True)
             write_atomically(path / WEIGHTS_FILE, data)
             write_atomically(path / CONFIG_FILE, description.encode())
     except OSError as error:
-        raise CheckpointError(f"Cannot write the network to '{path}': {error.strerror or error}.") from error
+        raise CheckpointError(f"Cannot write the network to '{path}': {why_not_written(error)}") from error
     return path
 
 
 def _storable(tensor: Tensor, half: bool) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     return tensor.half() if half and tensor.is_floating_point() else tensor
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def load_pretrained(path: str | Path, which: Literal["student", "teacher"] = "student") -> Pretrained:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from dsrnss.reporting.content import (
     Panel,
 )
 from dsrnss.reporting.html import render_report
+from dsrnss.writing import why_not_written, write_atomically
 
 __all__ = [
     "ADAPTED",
@@ -55,12 +55,10 @@ def write_report(report: DemoReport, path: str | Path) -> list[Path]:
     numbers = page.with_suffix(".json")
     text = json.dumps(report_numbers(report), indent=2, allow_nan=False, ensure_ascii=False)
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        _replace(numbers, text + "\n")
-        _replace(page, _small_enough(report))
+        write_atomically(numbers, f"{text}\n".encode())
+        write_atomically(page, _small_enough(report).encode())
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DsrnssError(f"Cannot write the report '{page}': {reason}. Choose another folder with --out.") from error
+        raise DsrnssError(f"Cannot write the report '{page}': {why_not_written(error)} (option --out)") from error
     return [page, numbers]
 
 
@@ -116,12 +114,3 @@ def _small_enough(report: DemoReport) -> str:
         if len(page.encode()) < MAX_BYTES:
             break
     return page
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

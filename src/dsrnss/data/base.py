@@ -1,0 +1,239 @@
+"""What every data set gives: samples of one type, read by one function, and errors that name the file."""
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from dsrnss.data.parallel import Progress
+from dsrnss.errors import DataError, DatasetNotFoundError, ImageError
+from dsrnss.labels import IGNORE_INDEX, LabelSpace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+class Sample(TypedDict, total=False):
+    """One picture and what goes with it, at the size of its data set.
+
+    Attributes:
+        image: (3, H, W) uint8 RGB.
+        label: (Hl, Wl) uint8 train ids, 255 ignored; absent where there is none. Larger than the image only in sets
+            that keep the label's own size for evaluation.
+        reference: (3, H, W) uint8 RGB day picture of the same place.
+        flow: (2, H, W) float32 from the image to its reference, pixels, x first.
+        confidence: (1, H, W) float32 confidence of that flow, 0 to 1.
+        name: Unique within the set; names messages and output files.
+    """
+
+    image: tv_tensors.Image
+    label: tv_tensors.Mask
+    reference: tv_tensors.Image
+    flow: Tensor
+    confidence: Tensor
+    name: str
+
+
+class SegmentationDataset(Dataset[Sample], ABC):
+    """A list of samples of one label space.
+
+    Constructing one touches no disk; `verify` says whether it can be used.
+
+    Attributes:
+        label_space: Classes of the labels.
+        split: Name of the part.
+        labelled: Whether samples carry a label.
+        references: Whether samples carry a day reference.
+        in_memory: Whether samples are kept in memory once made; worth a `prepare` before processes are started.
+    """
+
+    label_space: LabelSpace
+    split: str
+    labelled: bool
+    references: bool
+    in_memory: bool = False
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @abstractmethod
+    def verify(self) -> None:
+        """Check cheaply that the set is there and complete.
+
+        Raises:
+            DatasetNotFoundError: If it is not where it was looked for.
+            DataError: If files are missing.
+        """
+
+    @abstractmethod
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """Pixels of each class in each sample, (N, num_classes); computed once."""
+
+    @abstractmethod
+    def counted_size(self) -> Size:
+        """(height, width) of the label maps that `class_counts` counts; labels on disk may be larger than samples."""
+
+    def sample_size(self) -> Size:
+        """(height, width) of the samples' pictures; of the first, if they differ."""
+        height, width = self[0]["image"].shape[-2:]
+        return int(height), int(width)
+
+    def prepare(self, workers: int | None = None, progress: Progress | None = None) -> None:
+        """Do ahead, in parallel, what would otherwise be done at first use; nothing for most sets.
+
+        Args:
+            workers: Processes; None: one a core.
+            progress: Called with (samples done, samples in all).
+        """
+
+    def plot(self, sample: Sample) -> "Figure":
+        """Draw a sample: picture, label and reference side by side, as far as there."""
+        from matplotlib.figure import Figure
+
+        panels: dict[str, npt.NDArray[np.uint8]] = {sample["name"]: sample["image"].permute(1, 2, 0).numpy()}
+        if "label" in sample:
+            panels["label"] = self.label_space.colorize(sample["label"].numpy())
+        if "reference" in sample:
+            panels["reference"] = sample["reference"].permute(1, 2, 0).numpy()
+        figure = Figure(figsize=(5 * len(panels), 3), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+            axis.imshow(panel)
+            axis.set_title(title, fontsize=9)
+            axis.set_axis_off()
+        return figure
+
+
+def data_root(root: str | Path | None, folder: str) -> Path:
+    """Where a data set lies: `root` if given, else `$DATA_DIR/<folder>`.
+
+    Raises:
+        DatasetNotFoundError: If neither is given, or the folder does not exist.
+    """
+    base = os.environ.get("DATA_DIR")
+    if root is not None:
+        path, why = Path(root).expanduser(), "the option 'root'"
+    elif base:
+        path, why = Path(base).expanduser() / folder, f"DATA_DIR={base}"
+    else:
+        raise not_found(folder, f"'$DATA_DIR/{folder}', but the environment variable DATA_DIR is not set")
+    if not path.is_dir():
+        raise not_found(folder, f"the folder '{path}' (from {why}), which does not exist")
+    return path
+
+
+def not_found(folder: str, looked_for: str) -> DatasetNotFoundError:
+    """The error for a data set that is not where it should be, with all ways out."""
+    return DatasetNotFoundError(
+        f"Data set {folder} not found: looked for {looked_for}.\n"
+        f"Set DATA_DIR to the folder that holds '{folder}', or pass the option root=/path/to/{folder}.\n"
+        "No copy at hand? `dsrnss data synthesize OUT --layout cityscapes_darkzurich` writes a synthetic stand-in; "
+        "then use DATA_DIR=OUT."
+    )
+
+
+def decode(path: str | Path) -> Image.Image:
+    """Read a picture file completely.
+
+    Raises:
+        DataError: If the file is missing.
+        ImageError: If it is no picture, or damaged.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except FileNotFoundError as error:
+        raise DataError(f"File not found: '{path}'.") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"'{path}' is not a picture ({Path(path).stat().st_size} bytes); copy it again.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ImageError(f"Cannot read '{path}': {error}. It seems damaged or cut short; copy it again.") from error
+
+
+def read_image(path: str | Path, size: Size | None = None) -> tv_tensors.Image:
+    """Read a picture as (3, H, W) uint8 RGB, resized (bilinear, antialiased) to `size` where given.
+
+    Raises:
+        DataError: If the file is missing.
+        ImageError: If it cannot be read.
+    """
+    picture = decode(path)
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    if size is not None and picture.size != size[::-1]:
+        picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
+    return image_tensor(np.array(picture))
+
+
+def read_label(path: str | Path, space: LabelSpace, size: Size | None = None, *, raw: bool = False) -> tv_tensors.Mask:
+    """Read a label map as (H, W) uint8 train ids, resized (nearest) to `size` where given.
+
+    Args:
+        path: A picture of one channel.
+        space: The classes.
+        size: (height, width), None: as on disk.
+        raw: Whether the file holds raw ids of the annotation tool, to be translated by the table of the label space.
+
+    Raises:
+        DataError: If the file is missing, is no label map or holds values outside the label space.
+        ImageError: If it cannot be read.
+    """
+    picture = decode(path)
+    if picture.mode not in ("L", "P"):
+        raise DataError(f"'{path}' is no label map: expected 8-bit ids in one channel, found mode '{picture.mode}'.")
+    labels = np.array(picture)
+    labels = space.raw_table()[labels] if raw else labels
+    check_labels(labels, space, path)
+    if size is not None and labels.shape != size:
+        labels = np.array(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+    return tv_tensors.Mask(torch.from_numpy(labels))
+
+
+def check_labels(labels: npt.NDArray[np.uint8], space: LabelSpace, path: str | Path) -> None:
+    """Check that (H, W) uint8 labels are train ids of the label space or 255.
+
+    Raises:
+        DataError: If not, naming the file and the values.
+    """
+    # uint8 arithmetic turns 255 into 0: one pass over the pixels instead of two
+    if labels.size == 0 or int((labels + np.uint8(1)).max()) <= space.num_classes:
+        return
+    wrong = [int(v) for v in np.unique(labels) if v >= space.num_classes and v != IGNORE_INDEX]
+    hint = ""
+    if space.raw_ids and set(wrong) <= {*range(max(space.raw_ids) + 1)}:
+        hint = (
+            " These look like raw Cityscapes label ids (a *_labelIds.png), not train ids: "
+            "`dsrnss data prepare cityscapes ROOT` makes the train ids."
+        )
+    raise DataError(f"'{path}' holds label values {wrong[:10]}, outside 0..{space.num_classes - 1} and 255.{hint}")
+
+
+def image_tensor(pixels: npt.NDArray[np.uint8]) -> tv_tensors.Image:
+    """Wrap (H, W, 3) uint8 RGB pixels as a (3, H, W) image; the memory is shared."""
+    return tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def histogram(labels: npt.NDArray[np.uint8], num_classes: int = 256) -> npt.NDArray[np.int64]:
+    """Pixels of each class in a (H, W) uint8 label map, (num_classes,)."""
+    # a quarter of the time of bincount; its float32 counts are exact up to 2**24 pixels
+    if 0 < labels.size <= 2**24:
+        counts: npt.NDArray[Any] = np.asarray(cv2.calcHist([labels], [0], None, [256], [0, 256])).reshape(-1)
+    else:
+        counts = np.bincount(labels.reshape(-1), minlength=256)
+    return counts[:num_classes].astype(np.int64)

@@ -1,0 +1,90 @@
+"""Cityscapes (Cordts et al., arXiv 1604.01685): street scenes by day in 50 cities, finely labelled."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsrnss.data.files import Entry, FileDataset, listing, require
+from dsrnss.errors import DataError
+
+IMAGE_ENDING = "_leftImg8bit.png"
+TRAIN_IDS_ENDING = "_gtFine_labelTrainIds.png"
+RAW_IDS_ENDING = "_gtFine_labelIds.png"
+STATISTICS = "sample_class_stats.json"
+
+
+class Cityscapes(FileDataset):
+    """Cityscapes in its official layout, with or without the preparation.
+
+    Pictures are `leftImg8bit/<split>/<city>/<name>_leftImg8bit.png`, labels `gtFine/<split>/<city>/<name>_gtFine_*`:
+    `labelTrainIds.png` where the preparation has made them, else the shipped `labelIds.png`, translated when read.
+
+    Args:
+        split: `train`, `val` or `test` (no labels).
+        root: Folder of the set; None: `$DATA_DIR/Cityscapes`.
+        size: (height, width) that pictures are resized to; None: as on disk (1024, 2048).
+        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
+
+    Raises:
+        ConfigError: If there is no such split.
+    """
+
+    folder = "Cityscapes"
+    splits = ("train", "val", "test")
+    labelled_splits = ("train", "val")
+
+    def __init__(
+        self,
+        split: str = "train",
+        root: str | Path | None = None,
+        size: tuple[int, int] | None = None,
+        resize_label: bool = True,
+    ) -> None:
+        super().__init__(split, root, size, resize_label)
+
+    def _scan(self, root: Path) -> list[Entry]:
+        images_at = root / "leftImg8bit" / self.split
+        images = self._found(listing(images_at, f"*/*{IMAGE_ENDING}"), images_at / "<city>" / f"*{IMAGE_ENDING}")
+        if not self.labelled:
+            return [Entry(image.stem, image) for image in images]
+        known = set(listing(root / "gtFine" / self.split, "*/*_gtFine_label*Ids.png"))
+        entries, missing = [], []
+        for image in images:
+            stem = root / "gtFine" / self.split / image.parent.name / image.name.removesuffix(IMAGE_ENDING)
+            train_ids, raw_ids = (stem.with_name(stem.name + end) for end in (TRAIN_IDS_ENDING, RAW_IDS_ENDING))
+            if train_ids not in known and raw_ids not in known:
+                missing.append(raw_ids)
+                continue
+            raw = train_ids not in known
+            entries.append(Entry(image.stem, image, raw_ids if raw else train_ids, raw))
+        require(
+            missing, len(images), "labels", "Unpack gtFine_trainvaltest.zip into the folder that holds leftImg8bit."
+        )
+        return entries
+
+    def _shipped_counts(self, root: Path) -> npt.NDArray[np.int64] | None:
+        path = root / STATISTICS
+        if not path.is_file():
+            return None
+        rows = _statistics(path)
+        names = [entry.name.removesuffix(Path(IMAGE_ENDING).stem) for entry in self.entries]
+        if not rows.keys() >= set(names):
+            return None
+        classes = range(self.label_space.num_classes)
+        return np.array([[int(rows[name].get(str(c), 0)) for c in classes] for name in names], np.int64)
+
+
+def _statistics(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows of a statistics file by picture; its paths may be relative, or those of another machine."""
+    try:
+        rows = json.loads(path.read_text())
+        return {re.split(r"[/\\]", row["file"])[-1].removesuffix(TRAIN_IDS_ENDING): row for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise DataError(
+            f"'{path}' is no list of class counts ({type(error).__name__}: {error}). Delete it, or make it anew by "
+            f"`dsrnss data prepare cityscapes {path.parent}`."
+        ) from error

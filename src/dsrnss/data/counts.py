@@ -1,0 +1,95 @@
+"""Pixels of each class in each label file, counted in parallel and remembered."""
+
+import hashlib
+import logging
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsrnss.data.base import histogram, read_label
+from dsrnss.data.parallel import Progress, parallel_map
+from dsrnss.data.writing import atomic
+from dsrnss.errors import DataError
+from dsrnss.labels import LabelSpace
+
+Counts = npt.NDArray[np.int64]
+LabelFile = tuple[Path, bool]
+"""Path, and whether it holds raw ids."""
+_log = logging.getLogger(__name__)
+
+
+def cached_counts(
+    files: Sequence[LabelFile], space: LabelSpace, root: Path, tag: str, progress: Progress | None = None
+) -> Counts:
+    """Count classes, or take the counts of an earlier run if no file has changed since.
+
+    Counts are kept in `<root>/.dsrnss`, or in the user's cache folder where the root cannot be written.
+
+    Args:
+        files: Label files.
+        space: The classes.
+        root: Folder of the data set.
+        tag: Name of this list of files, part of the name of the cache.
+        progress: Called with (files done, files in all).
+
+    Returns:
+        (N, num_classes) pixels.
+
+    Raises:
+        DataError: If a file is missing or no label map.
+        ImageError: If a file cannot be read.
+    """
+    mark = fingerprint(files, space, root)
+    places = [root / ".dsrnss" / f"class_counts_{tag}.npz", _user_cache(root) / f"class_counts_{tag}.npz"]
+    for place in places:
+        known = _load(place, mark)
+        if known is not None:
+            return known
+    counts = np.stack(parallel_map(_count, space, files, progress=progress))
+    for place in places:
+        try:
+            with atomic(place) as draft:
+                np.savez_compressed(draft, mark=np.array(mark), counts=counts)
+            return counts
+        except DataError as error:
+            _log.info("Class counts are not kept at %s: %s", place, error)
+    return counts
+
+
+def fingerprint(files: Sequence[LabelFile], space: LabelSpace, root: Path) -> str:
+    """A hash of names, sizes and times of the files and of the label space: it changes when the counts may.
+
+    Raises:
+        DataError: If a file is missing.
+    """
+    digest = hashlib.sha256(repr((space.names, sorted(space.raw_ids.items()))).encode())
+    for path, raw in files:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise DataError(f"Cannot read the label '{path}': {error.strerror}.") from error
+        relative = path.relative_to(root) if path.is_relative_to(root) else path
+        digest.update(f"{relative}|{raw}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _count(space: LabelSpace, file: LabelFile) -> Counts:
+    return histogram(read_label(file[0], space, raw=file[1]).numpy(), space.num_classes)
+
+
+def _user_cache(root: Path) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    folder = Path(base) if base else Path.home() / ".cache"
+    return folder / "dsrnss" / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+
+
+def _load(place: Path, mark: str) -> Counts | None:
+    try:
+        with np.load(place) as stored:
+            return np.asarray(stored["counts"], np.int64) if str(stored["mark"]) == mark else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

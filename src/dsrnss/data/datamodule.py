@@ -1,0 +1,199 @@
+"""The loaders of an adaptation run: labelled source, unlabelled target, named evaluation sets."""
+
+from collections.abc import Mapping
+
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import CombinedLoader
+
+from dsrnss.data.base import SegmentationDataset, Size
+from dsrnss.data.sampling import ClassSampler, RareClassSampling
+from dsrnss.data.streams import EvalView, Loader, PositionSampler, TrainStream, make_loader
+from dsrnss.errors import ConfigError
+
+_DEFAULT_SAMPLING = RareClassSampling()
+_SOURCE_STREAM = 0
+_TARGET_STREAM = 1
+
+
+class AdaptationDataModule(LightningDataModule):
+    """Batches for adaptation from a labelled source to an unlabelled target.
+
+    A training batch is `{"source": {...}, "target": {...}}` (no target: only the source), each with
+
+    - `image`: (B, 3, h, w) float32, normalised by the mean and deviation of ImageNet;
+    - `label`: (B, h, w) int64 (target: only if its data set is labelled, for measuring pseudo-labels);
+    - `reference`: (B, 3, h, w), `flow`: (B, 2, h, w) in pixels, `confidence`: (B, 1, h, w), where the set has them;
+    - `name`: list of str.
+
+    An evaluation batch is `{"image", "label", "name"}` of whole pictures; a label may be larger than its picture.
+    The k-th training sample is a function of (seed, stream, k) alone, and positions continue from the module's
+    `batches_seen`, so a resumed run sees what the uninterrupted one would have seen.
+
+    Args:
+        source: Labelled training set.
+        target: Unlabelled training set; None: train on the source alone.
+        val: Named sets of `validate` and of validation while fitting.
+        test: Named sets of `test`.
+        predict: Named sets of `predict`.
+        crop_size: (height, width) of training crops, pixels.
+        source_batch_size: Source samples a batch.
+        target_batch_size: Target samples a batch.
+        eval_batch_size: Pictures a batch in evaluation; above 1 they must have one size.
+        workers: Processes that load, for each loader; 0: this process.
+        rare_class_sampling: How source images are drawn; None: each once an epoch.
+        cat_max_ratio: A source crop with a larger share of one class is drawn again.
+        flip: Probability of mirroring a sample.
+        seed: Seed of all draws.
+    """
+
+    def __init__(
+        self,
+        source: SegmentationDataset,
+        target: SegmentationDataset | None = None,
+        val: dict[str, SegmentationDataset] | None = None,
+        test: dict[str, SegmentationDataset] | None = None,
+        predict: dict[str, SegmentationDataset] | None = None,
+        crop_size: tuple[int, int] = (512, 512),
+        source_batch_size: int = 2,
+        target_batch_size: int = 2,
+        eval_batch_size: int = 1,
+        workers: int = 4,
+        rare_class_sampling: RareClassSampling | None = _DEFAULT_SAMPLING,
+        cat_max_ratio: float = 0.75,
+        flip: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_numbers(crop_size, (source_batch_size, target_batch_size, eval_batch_size), workers, flip)
+        self.source = source
+        self.target = target
+        self.val = dict(val or {})
+        self.test = dict(test or {})
+        self.predict = dict(predict or {})
+        self.crop_size: Size = (int(crop_size[0]), int(crop_size[1]))
+        self.source_batch_size = source_batch_size
+        self.target_batch_size = target_batch_size
+        self.eval_batch_size = eval_batch_size
+        self.workers = workers
+        self.rare_class_sampling = rare_class_sampling
+        self.cat_max_ratio = cat_max_ratio
+        self.flip = flip
+        self.seed = seed
+        self._class_sampler: ClassSampler | None = None
+
+    def setup(self, stage: str) -> None:
+        """Verify the sets that a stage uses, and only those; fill those kept in memory before workers copy them.
+
+        Raises:
+            DatasetNotFoundError: If one is not where it was looked for.
+            DataError: If files of one are missing.
+            ConfigError: If a set cannot do what is asked of it.
+        """
+        if stage == "fit" and not self.source.labelled:
+            raise ConfigError(f"The source set ({_describe(self.source)}) has no labels: training needs them.")
+        for name, dataset in self._evaluated(stage).items():
+            if stage != "predict" and not dataset.labelled:
+                group = "test" if stage == "test" else "validation"
+                raise ConfigError(f"The {group} set '{name}' ({_describe(dataset)}) has no labels to compare with.")
+        training = [self.source, self.target] if stage == "fit" else []
+        for used in (*training, *self._evaluated(stage).values()):
+            if used is not None:
+                used.verify()
+                if used.in_memory and self.workers:
+                    used.prepare()
+
+    def batches_per_epoch(self) -> int:
+        """Batches of a training epoch of each process: the set that is exhausted first ends it.
+
+        Raises:
+            ConfigError: If a set is smaller than its batch.
+        """
+        sizes = {"source": (self.source, self.source_batch_size)}
+        if self.target is not None:
+            sizes["target"] = (self.target, self.target_batch_size)
+        world, _ = self._processes()
+        for name, (dataset, batch_size) in sizes.items():
+            if len(dataset) < batch_size * world:
+                raise ConfigError(
+                    f"The {name} set ({_describe(dataset)}) has {len(dataset)} samples, fewer than "
+                    f"{name}_batch_size {batch_size}" + (f" on {world} devices." if world > 1 else ".")
+                )
+        return min(len(dataset) // (batch_size * world) for dataset, batch_size in sizes.values())
+
+    def train_dataloader(self) -> CombinedLoader:
+        """Batches of source and target together."""
+        batches = self.batches_per_epoch()
+        loaders = {"source": self._train_loader(self._source_stream(), self.source_batch_size, batches)}
+        if self.target is not None:
+            stream = TrainStream(self.target, self.crop_size, seed=self.seed, stream=_TARGET_STREAM, flip=self.flip)
+            loaders["target"] = self._train_loader(stream, self.target_batch_size, batches)
+        return CombinedLoader(loaders, "min_size")
+
+    def val_dataloader(self) -> list[Loader]:
+        """One loader for each named validation set, in their order."""
+        return self._eval_loaders(self.val)
+
+    def test_dataloader(self) -> list[Loader]:
+        """One loader for each named test set, in their order."""
+        return self._eval_loaders(self.test)
+
+    def predict_dataloader(self) -> list[Loader]:
+        """One loader for each named set to predict, in their order."""
+        return self._eval_loaders(self.predict)
+
+    def batches_seen(self) -> int:
+        """Training batches that the attached module has seen, 0 without one."""
+        module = getattr(self.trainer, "lightning_module", None) if self.trainer is not None else None
+        return int(getattr(module, "batches_seen", 0))
+
+    def _source_stream(self) -> TrainStream:
+        rcs = self.rare_class_sampling
+        stream = TrainStream(
+            self.source,
+            self.crop_size,
+            seed=self.seed,
+            stream=_SOURCE_STREAM,
+            flip=self.flip,
+            cat_max_ratio=self.cat_max_ratio,
+        )
+        if rcs is not None:
+            if self._class_sampler is None:
+                self._class_sampler = ClassSampler(self.source.class_counts(), rcs, self.source.counted_size())
+            stream.class_sampler = self._class_sampler
+            stream.crop_limit = rcs.crop_limit(tuple(self.source[0]["image"].shape[-2:]))
+            stream.attempts = rcs.attempts
+        return stream
+
+    def _train_loader(self, stream: TrainStream, batch_size: int, batches: int) -> Loader:
+        world, rank = self._processes()
+
+        def start() -> int:
+            return self.batches_seen() * batch_size * world
+
+        sampler = PositionSampler(batches * batch_size, start, world, rank)
+        return make_loader(stream, batch_size, self.workers, sampler=sampler, seed=self.seed)
+
+    def _processes(self) -> tuple[int, int]:
+        """Number of training processes, and which of them this is."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+    def _eval_loaders(self, sets: Mapping[str, SegmentationDataset]) -> list[Loader]:
+        return [make_loader(EvalView(dataset), self.eval_batch_size, self.workers) for dataset in sets.values()]
+
+    def _evaluated(self, stage: str) -> Mapping[str, SegmentationDataset]:
+        return {"fit": self.val, "validate": self.val, "test": self.test, "predict": self.predict}.get(stage, {})
+
+
+def _check_numbers(crop: tuple[int, int], batch_sizes: tuple[int, ...], workers: int, flip: float) -> None:
+    if min(crop) < 1:
+        raise ConfigError(f"crop_size must be two positive numbers (height, width), not {crop}.")
+    if min(batch_sizes) < 1:
+        raise ConfigError(f"Batch sizes must be at least 1, not {min(batch_sizes)}.")
+    if workers < 0:
+        raise ConfigError(f"workers must be 0 or more, not {workers}.")
+    if not 0 <= flip <= 1:
+        raise ConfigError(f"flip is a probability, 0 to 1, not {flip}.")
+
+
+def _describe(dataset: SegmentationDataset) -> str:
+    return f"{type(dataset).__name__}, split '{dataset.split}'"

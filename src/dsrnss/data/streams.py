@@ -1,0 +1,203 @@
+"""Streams of training samples in which the k-th sample depends on nothing but (seed, stream, k).
+
+Whatever the number of worker processes, and wherever a run was interrupted, position k gives the same pixels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
+
+from dsrnss.data.base import Sample, SegmentationDataset, Size
+from dsrnss.data.parallel import single_thread
+from dsrnss.data.sampling import ClassSampler
+from dsrnss.data.transforms import (
+    Box,
+    WantedClass,
+    crop_sample,
+    flip_sample,
+    random_box,
+    random_label_box,
+    to_model_input,
+)
+from dsrnss.errors import ConfigError, DataError, DsrnssError
+
+Batch = dict[str, Any]
+Item = TypeVar("Item", covariant=True)
+_EVALUATED = ("image", "label", "name")
+
+
+class FailSafe(Dataset[Item], Generic[Item]):
+    """A data set that hands a typed error on as a value, so that a worker process cannot bury it in a traceback."""
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Item] | DsrnssError:
+        """The samples of a batch, or the error that one of them met."""
+        try:
+            return [self[index] for index in indices]
+        except DsrnssError as error:
+            return error
+
+
+class TrainStream(FailSafe[Batch]):
+    """Cropped, flipped and normalised samples by position.
+
+    Args:
+        dataset: Where samples come from.
+        crop: (height, width) of the crops.
+        seed: Seed of the run.
+        stream: Number that sets this stream apart from others of the same seed.
+        flip: Probability of mirroring.
+        class_sampler: Rare class sampling; None: every epoch visits each sample once, in an order of its own.
+        cat_max_ratio: Largest share of one class in a crop; None: crops do not look at labels.
+        crop_limit: Pixels of the drawn rare class that a crop should exceed.
+        attempts: How often such a crop is drawn again.
+    """
+
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        crop: Size,
+        *,
+        seed: int,
+        stream: int,
+        flip: float,
+        class_sampler: ClassSampler | None = None,
+        cat_max_ratio: float | None = None,
+        crop_limit: float = 0.0,
+        attempts: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.crop = crop
+        self.seed = seed
+        self.stream = stream
+        self.flip = flip
+        self.class_sampler = class_sampler
+        self.cat_max_ratio = cat_max_ratio
+        self.crop_limit = crop_limit
+        self.attempts = attempts
+
+    def __getitem__(self, position: int) -> Batch:
+        """The sample of one position (0 or more, without end)."""
+        rng = np.random.default_rng([self.seed, self.stream, position])
+        wanted: WantedClass | None = None
+        if self.class_sampler is not None:
+            drawn, index = self.class_sampler.draw(rng)
+            wanted = WantedClass(drawn, self.crop_limit, self.attempts)
+        else:
+            epoch, place = divmod(position, len(self.dataset))
+            index = int(epoch_order(self.seed, self.stream, epoch, len(self.dataset))[place])
+        sample = self.dataset[index]
+        sample = crop_sample(sample, self._box(sample, rng, wanted))
+        if rng.random() < self.flip:
+            sample = flip_sample(sample)
+        return to_model_input(sample)
+
+    def _box(self, sample: Sample, rng: np.random.Generator, wanted: WantedClass | None) -> Box:
+        if "label" in sample and sample["label"].shape[-2:] != sample["image"].shape[-2:]:
+            raise ConfigError(
+                f"'{sample['name']}' has a label of another size than its picture: a training set needs "
+                "resize_label: true."
+            )
+        if self.cat_max_ratio is None:
+            return random_box(sample, self.crop, rng)
+        return random_label_box(sample, self.crop, rng, self.cat_max_ratio, wanted)
+
+
+@lru_cache(maxsize=8)
+def epoch_order(seed: int, stream: int, epoch: int, length: int) -> npt.NDArray[np.int64]:
+    """The order in which one epoch of a stream visits its samples, a permutation of 0..length-1."""
+    # four numbers: never the seed of a sample, which has three
+    return np.random.default_rng([seed, stream, epoch, length]).permutation(length)
+
+
+class EvalView(FailSafe[Batch]):
+    """Whole normalised pictures of a data set, with labels and names."""
+
+    def __init__(self, dataset: SegmentationDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Batch:
+        sample = self.dataset[index]
+        kept: Sample = {key: value for key, value in sample.items() if key in _EVALUATED}  # type: ignore[assignment]
+        return to_model_input(kept)
+
+
+class PositionSampler(DistributedSampler[int]):
+    """Positions of one epoch, from `start()` on; `start` is asked when iteration begins.
+
+    Being a DistributedSampler keeps Lightning from shuffling the positions among its processes.
+
+    Args:
+        length: Positions an epoch, for each process.
+        start: First position of all processes together.
+        world: Number of training processes; they take turns.
+        rank: Number of this process.
+    """
+
+    def __init__(self, length: int, start: Callable[[], int], world: int = 1, rank: int = 0) -> None:
+        super().__init__(range(length * world), num_replicas=world, rank=rank, shuffle=False)  # type: ignore[arg-type]
+        self.length = length
+        self.start = start
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.start() + self.rank
+        return iter(range(first, first + self.length * self.num_replicas, self.num_replicas))
+
+
+class Loader(DataLoader[Any]):
+    """A DataLoader that raises the typed errors of its workers with their own words."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, DsrnssError):
+                raise batch
+            yield batch
+
+
+def make_loader(
+    dataset: FailSafe[Batch], batch_size: int, workers: int, *, sampler: Sampler[int] | None = None, seed: int = 0
+) -> Loader:
+    """Build a loader; with a sampler it is a training loader (whole batches, workers that live on)."""
+    training = sampler is not None
+    return Loader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=training,
+        num_workers=workers,
+        persistent_workers=training and workers > 0,
+        collate_fn=collate,
+        worker_init_fn=_start_worker,
+        pin_memory=torch.cuda.is_available(),
+        # creating an iterator must not draw from the global generator, whose state is part of a checkpoint
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def collate(samples: list[Batch] | DsrnssError) -> Batch | DsrnssError:
+    """Stack samples into a batch: tensors along a new first axis, names as a list."""
+    if isinstance(samples, DsrnssError):
+        return samples
+    shapes = {tuple(sample["image"].shape) for sample in samples}
+    shapes |= {tuple(sample["label"].shape) for sample in samples if "label" in sample} if len(shapes) > 1 else set()
+    if len(shapes) > 1:
+        return DataError(
+            f"Pictures of different sizes in one batch ({', '.join(sample['name'] for sample in samples)}): "
+            "set eval_batch_size to 1, or give the data set a size."
+        )
+    batch: Batch = default_collate(samples)
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    single_thread()

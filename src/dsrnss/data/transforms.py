@@ -1,0 +1,152 @@
+"""Joint crop, flip and normalisation of a sample: picture, label, reference and flow move together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from dsrnss.data.base import Sample, Size, histogram
+from dsrnss.errors import ConfigError
+from dsrnss.labels import IGNORE_INDEX
+from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+
+CROP_REDRAWS = 10
+_PLANES = ("image", "label", "reference", "flow", "confidence")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, plane: Tensor) -> Tensor:
+        """The part of a (..., H, W) tensor inside the box, without copying."""
+        cut: Tensor = F.crop(plane, self.top, self.left, self.height, self.width)
+        return cut
+
+
+@dataclass(frozen=True)
+class WantedClass:
+    """A class that a crop should hold more than `pixels` of; else it is drawn again, at most `attempts` times."""
+
+    index: int
+    pixels: float
+    attempts: int
+
+
+def random_box(sample: Sample, crop: Size, rng: np.random.Generator) -> Box:
+    """Draw a crop box, all positions equally likely.
+
+    Raises:
+        ConfigError: If the picture is smaller than the crop.
+    """
+    height, width = sample["image"].shape[-2:]
+    if height < crop[0] or width < crop[1]:
+        raise ConfigError(
+            f"crop_size {crop[0]}x{crop[1]} does not fit into '{sample['name']}' of {height}x{width} (height x width): "
+            "choose a smaller crop_size or a larger size of the data set."
+        )
+    top = int(rng.integers(height - crop[0] + 1))
+    return Box(top, int(rng.integers(width - crop[1] + 1)), *crop)
+
+
+def largest_share(label: Tensor) -> float:
+    """Share of the most frequent class among the pixels of a uint8 label map that are not ignored; 1 if none is."""
+    counts = histogram(label.numpy())
+    counts[IGNORE_INDEX] = 0
+    total = int(counts.sum())
+    return float(counts.max() / total) if total else 1.0
+
+
+def random_label_box(
+    sample: Sample, crop: Size, rng: np.random.Generator, cat_max_ratio: float, wanted: WantedClass | None = None
+) -> Box:
+    """Draw a crop box by what its labels hold.
+
+    A box in which one class holds `cat_max_ratio` or more of the counted pixels is drawn again, up to 10 times; this
+    happens inside each attempt to find enough of the wanted class. The last box drawn is taken, good or not.
+
+    Args:
+        sample: A sample with a label of the image's size.
+        crop: (height, width).
+        rng: Source of the draws.
+        cat_max_ratio: Largest share of one class; 1 accepts every box.
+        wanted: The class that rare class sampling drew, None: any box will do.
+
+    Raises:
+        ConfigError: If the picture is smaller than the crop.
+    """
+    label = sample["label"].as_subclass(Tensor)
+    box = random_box(sample, crop, rng)
+    for attempt in range(1 + (wanted.attempts if wanted else 0)):
+        box = random_box(sample, crop, rng) if attempt else box
+        for _ in range(CROP_REDRAWS if cat_max_ratio < 1 else 0):
+            if largest_share(box.cut(label)) < cat_max_ratio:
+                break
+            box = random_box(sample, crop, rng)
+        if wanted is None or np.count_nonzero(box.cut(label).numpy() == wanted.index) > wanted.pixels:
+            break
+    return box
+
+
+def crop_sample(sample: Sample, box: Box) -> Sample:
+    """Cut every plane of a sample; a flow stays as it is, since the reference is cut by the same box."""
+    cut: dict[str, Any] = {key: box.cut(value) if key in _PLANES else value for key, value in sample.items()}  # type: ignore[arg-type]
+    return cut  # type: ignore[return-value]
+
+
+def flip_sample(sample: Sample) -> Sample:
+    """Mirror every plane of a sample left to right; the x component of a flow changes its sign."""
+    flipped: dict[str, Any] = {
+        key: F.horizontal_flip(value) if key in _PLANES else value for key, value in sample.items()
+    }
+    if "flow" in flipped:
+        flipped["flow"] = flipped["flow"] * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
+    return flipped  # type: ignore[return-value]
+
+
+def resize_sample(sample: Sample, size: Size) -> Sample:
+    """Resize every plane of a sample (pictures bilinear and antialiased, labels nearest); a flow is scaled with it.
+
+    Args:
+        sample: A sample.
+        size: (height, width).
+    """
+    height, width = sample["image"].shape[-2:]
+    resized: dict[str, Any] = dict(sample)
+    for key in ("image", "reference", "flow", "confidence"):
+        if key in resized:
+            resized[key] = F.resize(resized[key], list(size), antialias=True)
+    if "label" in resized:
+        resized["label"] = F.resize(resized["label"], list(size), interpolation=F.InterpolationMode.NEAREST_EXACT)
+    if "flow" in resized:
+        resized["flow"] = resized["flow"] * torch.tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
+    return resized  # type: ignore[return-value]
+
+
+def normalize(image: Tensor) -> Tensor:
+    """(..., 3, H, W) uint8 RGB -> float32, normalised by the mean and deviation of ImageNet."""
+    plain = image.as_subclass(Tensor).contiguous()
+    scaled: Tensor = F.to_dtype(plain, torch.float32, scale=True)
+    return F.normalize_image(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD), inplace=True)  # type: ignore[no-any-return]
+
+
+def to_model_input(sample: Sample) -> dict[str, Any]:
+    """What a network and its loss want: pictures float32 and normalised, labels int64, all plain tensors."""
+    ready: dict[str, Any] = dict(sample)
+    for key in ("image", "reference"):
+        if key in ready:
+            ready[key] = normalize(ready[key])
+    if "label" in ready:
+        ready["label"] = ready["label"].as_subclass(Tensor).to(torch.int64)
+    for key in ("flow", "confidence"):
+        if key in ready:
+            ready[key] = ready[key].contiguous()
+    return ready

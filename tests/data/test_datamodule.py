@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+import torch
+
+from dsrnss.data.datamodule import AdaptationDataModule
+from dsrnss.data.sampling import RareClassSampling
+from dsrnss.data.streams import PositionSampler
+from dsrnss.errors import ConfigError, DataError
+
+LOOSE = RareClassSampling(min_pixels=30_000)
+
+
+def module(toy, **options):
+    defaults = dict(crop_size=(16, 24), workers=0, rare_class_sampling=LOOSE, target_batch_size=2)
+    target = toy(length=11, labelled=False, references=True, flow=True)
+    return AdaptationDataModule(**{"source": toy(), "target": target, **defaults, **options})
+
+
+def batches(data):
+    return [batch for batch, _, _ in iter_combined(data.train_dataloader())]
+
+
+def iter_combined(loader):
+    iter(loader)
+    return [next(loader) for _ in range(len(loader))]
+
+
+def same(a, b):
+    return all(
+        torch.equal(a[d][k], b[d][k]) if torch.is_tensor(a[d][k]) else a[d][k] == b[d][k] for d in a for k in a[d]
+    )
+
+
+def test_batch_holds_what_the_method_needs(toy):
+    batch = batches(module(toy))[0]
+    source, target = batch["source"], batch["target"]
+    assert source["image"].shape == (2, 3, 16, 24) and source["image"].dtype == torch.float32
+    assert source["label"].shape == (2, 16, 24) and source["label"].dtype == torch.int64
+    assert set(source) == {"image", "label", "name"} and isinstance(source["name"], list)
+    assert set(target) == {"image", "reference", "flow", "confidence", "name"}
+    assert target["flow"].shape == (2, 2, 16, 24) and target["confidence"].shape == (2, 1, 16, 24)
+
+
+def test_target_planes_share_crop_and_flip(toy):
+    flipped = 0
+    for batch in batches(module(toy)):
+        target = batch["target"]
+        columns = (target["image"][:, 2] * 0.225 + 0.406) * 255
+        x, y = target["flow"].unbind(1)
+        sign = torch.sign(target["flow"][:, 0].mean((1, 2)))
+        flipped += int((sign < 0).sum())
+        torch.testing.assert_close(x * sign.view(-1, 1, 1), columns.round(), atol=1e-3, rtol=0)
+        torch.testing.assert_close(y, ((target["image"][:, 1] * 0.224 + 0.456) * 255).round(), atol=1e-3, rtol=0)
+        reference = (target["reference"][:, 2] * 0.225 + 0.406) * 255
+        torch.testing.assert_close(reference.round(), columns.round() + 100)
+    assert 0 < flipped < 10
+
+
+def test_samples_do_not_depend_on_workers(toy):
+    alone, pool = batches(module(toy)), batches(module(toy, workers=2))
+    assert len(alone) == len(pool) == 5
+    assert all(same(a, b) for a, b in zip(alone, pool, strict=True))
+
+
+def test_start_continues_the_stream(toy, monkeypatch):
+    # batches_seen is what an attached module reports: here two batches into the run
+    whole = batches(module(toy))
+    monkeypatch.setattr(AdaptationDataModule, "batches_seen", lambda self: 2)
+    resumed = batches(module(toy))
+    assert all(same(a, b) for a, b in zip(whole[2:], resumed, strict=False))
+    assert not same(whole[0], resumed[0])
+
+
+def test_loading_leaves_the_global_random_state_alone(toy):
+    torch.manual_seed(3)
+    np.random.seed(3)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    batches(module(toy))
+    assert torch.equal(before, torch.get_rng_state())
+    assert np.array_equal(numpy_before, np.random.get_state()[1])
+
+
+def test_without_rare_class_sampling_each_sample_comes_once_an_epoch(toy, monkeypatch):
+    data = module(toy, target=None, rare_class_sampling=None)
+    first = [name for batch in batches(data) for name in batch["source"]["name"]]
+    monkeypatch.setattr(AdaptationDataModule, "batches_seen", lambda self: 5)
+    second = [name for batch in batches(data) for name in batch["source"]["name"]]
+    assert sorted(first) == sorted(second) == sorted(f"toy_{i}" for i in range(10))
+    assert first != second
+
+
+def test_rare_classes_come_more_often(toy):
+    class Skewed(toy):
+        def labels(self, index):
+            label = super().labels(index)
+            label[label == 11 + index % 8] = 16 if index == 7 else 13
+            return label
+
+    data = module(toy, source=Skewed(length=60), target=None, rare_class_sampling=LOOSE)
+    names = [name for batch in batches(data) for name in batch["source"]["name"]]
+    assert names.count("toy_7") > 10
+
+
+def test_shortest_set_ends_the_epoch(toy):
+    assert len(batches(module(toy, source=toy(length=30), target_batch_size=5))) == 2
+    with pytest.raises(ConfigError, match="source_batch_size 2"):
+        batches(module(toy, source=toy(length=1)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_file_is_named_and_nothing_else_is_said(toy, workers):
+    data = module(toy, source=toy(broken=range(1, 10)), workers=workers, rare_class_sampling=None)
+    with pytest.raises(DataError, match=r"^'toy_\d.png' is damaged\.\nCopy it again\.$"):
+        batches(data)
+
+
+def test_evaluation_batches_are_whole_pictures_of_named_sets(toy):
+    sets = {"night": toy(length=3, references=True), "day": toy(length=2, size=(32, 32))}
+    data = module(toy, val=sets)
+    assert list(data.val) == ["night", "day"]
+    night, day = data.val_dataloader()
+    batch = next(iter(night))
+    assert set(batch) == {"image", "label", "name"} and batch["image"].shape == (1, 3, 40, 60)
+    assert [b["name"] for b in day] == [["toy_0"], ["toy_1"]]
+
+
+def test_mixed_sizes_in_one_evaluation_batch_are_explained(toy):
+    class Mixed(toy):
+        def __getitem__(self, index):
+            return toy(size=(40, 60 + index))[index]
+
+    with pytest.raises(DataError, match="eval_batch_size"):
+        list(module(toy, val={"x": Mixed()}, eval_batch_size=2).val_dataloader()[0])
+
+
+def test_only_the_sets_of_a_stage_are_verified(toy):
+    source, val, test = toy(), toy(), toy()
+    data = module(toy, source=source, val={"v": val}, test={"t": test})
+    data.setup("test")
+    assert (source.verified, val.verified, test.verified) == (0, 0, 1)
+    data.setup("fit")
+    assert (source.verified, val.verified, test.verified) == (1, 1, 1)
+
+
+def test_unlabelled_sets_are_refused_where_labels_are_needed(toy):
+    with pytest.raises(ConfigError, match="source set"):
+        module(toy, source=toy(labelled=False)).setup("fit")
+    with pytest.raises(ConfigError, match="validation set 'v'"):
+        module(toy, val={"v": toy(labelled=False)}).setup("validate")
+
+
+@pytest.mark.parametrize("wrong", [{"crop_size": (0, 4)}, {"source_batch_size": 0}, {"workers": -1}, {"flip": 2.0}])
+def test_impossible_options_are_named(toy, wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong)).split("_")[-1]):
+        module(toy, **wrong)
+
+
+def test_training_processes_share_the_positions_of_one_stream():
+    def positions(world, rank):
+        return list(PositionSampler(6, lambda: 100, world, rank))
+
+    assert positions(1, 0) == list(range(100, 106))
+    assert sorted(positions(2, 0) + positions(2, 1)) == list(range(100, 112))

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+
+from dsrnss.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Box,
+    WantedClass,
+    crop_sample,
+    flip_sample,
+    largest_share,
+    random_box,
+    random_label_box,
+    resize_sample,
+    to_model_input,
+)
+from dsrnss.errors import ConfigError
+
+
+def test_crop_moves_every_plane_together(toy):
+    sample = toy(references=True, flow=True)[3]
+    cut = crop_sample(sample, Box(7, 11, 16, 20))
+    assert cut["image"].shape == (3, 16, 20) and cut["label"].shape == (16, 20)
+    assert cut["image"][:, 0, 0].tolist() == [3, 7, 11]
+    assert cut["reference"][:, 0, 0].tolist() == [103, 107, 111]
+    assert cut["flow"][:, 0, 0].tolist() == [11, 7]
+    assert cut["label"].equal(sample["label"][7:23, 11:31])
+
+
+def test_flip_mirrors_and_turns_the_flow(toy):
+    sample = toy(references=True, flow=True)[0]
+    flipped = flip_sample(sample)
+    assert flipped["image"][2, 0].tolist() == sample["image"][2, 0].tolist()[::-1]
+    assert flipped["flow"][0].equal(-sample["flow"][0].flip(-1))
+    assert flipped["flow"][1].equal(sample["flow"][1].flip(-1))
+    assert sample["flow"][0, 0, 5] == 5  # the sample itself is left alone
+    back = flip_sample(flipped)
+    assert all(back[k].equal(sample[k]) for k in ("image", "label", "reference", "flow", "confidence"))
+
+
+def test_resize_scales_flow_with_the_picture(toy):
+    sample = toy(references=True, flow=True)[0]
+    sample["flow"] = torch.ones(2, 40, 60)
+    small = resize_sample(sample, (20, 15))
+    assert small["image"].shape == (3, 20, 15) and small["image"].dtype == torch.uint8
+    assert small["label"].shape == (20, 15) and set(small["label"].unique().tolist()) <= {0, 10, 11, 255}
+    assert small["flow"][:, 3, 3].tolist() == [0.25, 0.5]
+
+
+def test_model_input_is_imagenet_normalised_and_plain(toy):
+    sample = toy()[2]
+    ready = to_model_input(sample)
+    expected = (sample["image"].double().numpy() / 255 - np.reshape(IMAGENET_MEAN, (3, 1, 1))) / np.reshape(
+        IMAGENET_STD, (3, 1, 1)
+    )
+    np.testing.assert_allclose(ready["image"], expected, atol=1e-5)
+    assert type(ready["image"]) is torch.Tensor and ready["image"].is_contiguous()
+    assert type(ready["label"]) is torch.Tensor and ready["label"].dtype == torch.int64
+    assert sample["image"].dtype == torch.uint8
+
+
+def test_share_does_not_count_ignored_pixels():
+    label = torch.full((4, 4), 255, dtype=torch.uint8)
+    assert largest_share(label) == 1.0
+    label[0] = torch.tensor([1, 1, 1, 2], dtype=torch.uint8)
+    assert largest_share(label) == 0.75
+
+
+def test_boxes_reach_every_position(toy):
+    sample, rng = toy(size=(18, 21))[0], np.random.default_rng(0)
+    boxes = {(b.top, b.left) for b in (random_box(sample, (16, 20), rng) for _ in range(200))}
+    assert boxes == {(t, x) for t in range(3) for x in range(2)}
+
+
+def test_label_boxes_avoid_one_class_and_find_the_wanted_one(toy):
+    sample, rng = toy(size=(64, 64))[0], np.random.default_rng(0)
+    plain = [random_box(sample, (16, 16), rng).cut(sample["label"]) for _ in range(200)]
+    varied = [random_label_box(sample, (16, 16), rng, 0.75).cut(sample["label"]) for _ in range(200)]
+    alone = [np.mean([largest_share(c.as_subclass(torch.Tensor)) >= 0.75 for c in crops]) for crops in (plain, varied)]
+    assert alone[0] > 0.5 and alone[1] < 0.2
+    wanted = WantedClass(11, 40, attempts=10)
+    found = [random_label_box(sample, (16, 16), rng, 1.0, wanted).cut(sample["label"]) for _ in range(200)]
+    shares = [np.mean([int((c == 11).sum()) > 40 for c in crops]) for crops in (plain, found)]
+    assert shares[1] > 3 * shares[0]
+
+
+def test_too_small_pictures_name_both_sizes(toy):
+    with pytest.raises(ConfigError, match=r"crop_size 50x50 .* 'toy_0' of 40x60"):
+        random_box(toy()[0], (50, 50), np.random.default_rng(0))
