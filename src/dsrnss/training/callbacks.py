@@ -1,0 +1,55 @@
+"""Callbacks that follow a run."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import lightning as L
+
+FOLLOWED = {
+    "source loss": "train/loss_source",
+    "mixed loss": "train/loss_mixed",
+    "pseudo-labels right": "pseudo/accuracy_refined",
+    "pseudo-labels trusted": "pseudo/share",
+}
+
+
+class History(L.Callback):
+    """Keeps smoothed curves of a run in memory, and reports every step.
+
+    Args:
+        on_step: Called after each training step with the newest loss.
+        every: Steps between two points of a curve; each is the mean over the steps since the last.
+        followed: Name of a curve -> name in the log.
+    """
+
+    def __init__(
+        self,
+        on_step: Callable[[float], None] = lambda _: None,
+        every: int = 10,
+        followed: Mapping[str, str] | None = None,
+    ) -> None:
+        self.on_step, self.every = on_step, every
+        self.followed = dict(FOLLOWED if followed is None else followed)
+        self.curves: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self.scores: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
+        self._since: dict[str, list[float]] = defaultdict(list)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the step's values."""
+        values = trainer.callback_metrics
+        for name, key in self.followed.items():
+            if key in values:
+                self._since[name].append(float(values[key]))
+        if trainer.global_step % self.every == 0:
+            for name, since in self._since.items():
+                self.curves[name].append((trainer.global_step, sum(since) / len(since)))
+            self._since.clear()
+        self.on_step(float(values["train/loss"]))
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the mean IoU of each validation set."""
+        for name, result in getattr(pl_module, "results", {}).items():
+            self.scores[name].append((trainer.global_step, result.mean_iou, result.mean_iou_dynamic_small))

@@ -1,0 +1,54 @@
+"""Measuring and running a network on a data set, outside of Lightning."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dsrnss.data.base import SegmentationDataset
+from dsrnss.data.streams import EvalView, collate
+from dsrnss.errors import DsrnssError
+from dsrnss.models.segmentor import Segmentor
+from dsrnss.training.metrics import ConfusionMatrix, Scores, scores
+
+
+def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:
+    batch = collate(view.__getitems__(indices))
+    if isinstance(batch, DsrnssError):
+        raise batch
+    return batch
+
+
+@torch.inference_mode()
+def evaluate(
+    network: Segmentor,
+    dataset: SegmentationDataset,
+    batch_size: int = 8,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Score a network on all labelled samples of a set.
+
+    Args:
+        network: Put into eval mode.
+        dataset: Samples of one size.
+        batch_size: Pictures at once.
+        advance: Told how many pictures were done.
+    """
+    network.eval()
+    view, confusion = EvalView(dataset), ConfusionMatrix(network.config.num_classes)
+    for first in range(0, len(dataset), batch_size):
+        indices = range(first, min(first + batch_size, len(dataset)))
+        batch = _batch(view, indices)
+        confusion.update(network.predict(batch["image"]).max(1).indices, batch["label"])
+        advance(len(indices))
+    return scores(confusion.compute().numpy(), dataset.label_space)
+
+
+@torch.inference_mode()
+def predict(network: Segmentor, dataset: SegmentationDataset, indices: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+    """Label maps of some samples: (H, W) train ids each."""
+    network.eval()
+    view = EvalView(dataset)
+    return [network.predict(_batch(view, [i])["image"])[0].argmax(0).byte().numpy() for i in indices]

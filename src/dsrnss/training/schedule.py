@@ -1,0 +1,80 @@
+"""Parameter groups, optimiser and learning rate (method section 1)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from dsrnss.models.segmentor import Segmentor
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW.
+
+    Args:
+        lr: Learning rate of the head.
+        backbone_lr_factor: Learning rate of the backbone, relative to the head's.
+        weight_decay: For all but biases and norms.
+        betas: Decay of the moments.
+    """
+
+    lr: float = 6e-4
+    backbone_lr_factor: float = 0.1
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Linear warm-up, then polynomial decay to 0.
+
+    Args:
+        warmup_steps: Steps of the warm-up.
+        warmup_ratio: The first step's share of the learning rate.
+        power: Exponent of the decay.
+        max_steps: Step at which the learning rate is 0; by default the trainer's `max_steps`.
+    """
+
+    warmup_steps: int = 1500
+    warmup_ratio: float = 1e-6
+    power: float = 1.0
+    max_steps: int = 40000
+
+
+def lr_factor(step: int, config: ScheduleConfig) -> float:
+    """The learning rate of a 0-based step, relative to its base; 0 from `max_steps` on (officially negative)."""
+    if step < config.warmup_steps:
+        return 1 - (1 - step / config.warmup_steps) * (1 - config.warmup_ratio)
+    if step >= config.max_steps:
+        return 0.0
+    return float((1 - (step - config.warmup_steps) / (config.max_steps - config.warmup_steps)) ** config.power)
+
+
+def parameter_groups(segmentor: Segmentor, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Four groups: head weights, head biases and norms, backbone weights, backbone biases and norms."""
+    parts: tuple[tuple[str, nn.Module, float], ...] = (
+        ("head", segmentor.head, config.lr),
+        ("backbone", segmentor.backbone, config.lr * config.backbone_lr_factor),
+    )
+    groups = []
+    for name, module, lr in parts:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        groups.append(_group(f"{name}_weight", [p for p in parameters if p.ndim > 1], lr, config.weight_decay))
+        groups.append(_group(f"{name}_bias", [p for p in parameters if p.ndim <= 1], lr, 0.0))
+    return groups
+
+
+def _group(name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> dict[str, Any]:
+    return {"name": name, "params": list(parameters), "lr": lr, "weight_decay": weight_decay}
+
+
+def build_optimizer(
+    segmentor: Segmentor, optimizer: OptimizerConfig, schedule: ScheduleConfig
+) -> tuple[AdamW, LambdaLR]:
+    """AdamW over the four groups and its schedule, which moves once a step."""
+    adamw = AdamW(parameter_groups(segmentor, optimizer), lr=optimizer.lr, betas=optimizer.betas)
+    return adamw, LambdaLR(adamw, lambda step: lr_factor(step, schedule))

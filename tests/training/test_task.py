@@ -1,0 +1,172 @@
+"""The training step: what it uses, what it must not use, and which network is in which mode."""
+
+import copy
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import BatchNorm2d
+
+from dsrnss.adaptation.alignment import ClassicalAligner, GivenAligner, IdentityAligner
+from dsrnss.adaptation.memory_bank import MemoryBankConfig
+from dsrnss.adaptation.mixing import MixingConfig
+from dsrnss.data import AdaptationDataModule, SynthNight
+from dsrnss.errors import CheckpointError, ConfigError
+from dsrnss.models.segmentor import NetworkConfig
+from dsrnss.models.weights import load_pretrained, save_pretrained
+from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
+from dsrnss.training.task import AdaptationTask, SelfTrainingConfig, SourceConfig
+
+NETWORK = NetworkConfig("compact", "fpn", 8)
+SIZE = (64, 128)
+
+
+def _task(**options: Any) -> AdaptationTask:
+    torch.manual_seed(0)
+    options.setdefault("aligner", GivenAligner())
+    return AdaptationTask(NETWORK, mixing=MixingConfig(threshold=0.1), seed=0, **options)
+
+
+def _batch(*, target: bool = True, label: bool = True) -> dict[str, Any]:
+    rng = torch.Generator().manual_seed(1)
+
+    def images() -> Tensor:
+        return torch.randn(2, 3, *SIZE, generator=rng)
+
+    def labels() -> Tensor:
+        return torch.randint(0, 19, (2, 8, 16), generator=rng).repeat_interleave(8, 1).repeat_interleave(8, 2)
+
+    batch: dict[str, Any] = {"source": {"image": images(), "label": labels(), "name": ["a", "b"]}}
+    if target:
+        batch["target"] = {
+            "image": images(),
+            "reference": images(),
+            "flow": torch.randn(2, 2, *SIZE, generator=rng),
+            "confidence": torch.rand(2, 1, *SIZE, generator=rng),
+            "name": ["c", "d"],
+        }
+        if label:
+            batch["target"]["label"] = labels()
+    return batch
+
+
+def _step(task: AdaptationTask, batch: dict[str, Any], logged: dict[str, Any] | None = None) -> Tensor:
+    values = {} if logged is None else logged
+    task.log = lambda name, value, **_: values.__setitem__(name, value)  # type: ignore[method-assign]
+    task.log_dict = lambda entries, **_: values.update(entries)  # type: ignore[method-assign]
+    task._trainer = type("Steps", (), {"global_step": task.batches_seen})()  # type: ignore[assignment]
+    torch.manual_seed(2)
+    return task.training_step(batch, 0)
+
+
+def test_target_labels_are_measured_but_never_learnt_from() -> None:
+    logged: dict[str, Any] = {}
+    with_labels, without = _step(_task(), _batch(), logged), _step(_task(), _batch(label=False))
+    assert torch.equal(with_labels, without)
+    assert 0 <= logged["pseudo/accuracy_refined"] <= 1
+
+
+def test_without_a_target_it_is_supervised_training() -> None:
+    logged: dict[str, Any] = {}
+    loss = _step(_task(), _batch(target=False), logged)
+    assert set(logged) == {"train/loss", "train/loss_source"}
+    assert loss == logged["train/loss_source"]
+
+
+def test_the_teacher_gets_no_gradient_and_begins_as_the_student() -> None:
+    task = _task()
+    with torch.no_grad():
+        for parameter in task.student.parameters():
+            parameter.add_(0.1)
+    _step(task, _batch()).backward()
+    for own, student in zip(task.teacher.network.parameters(), task.student.parameters(), strict=True):
+        assert own.grad is None and not own.requires_grad
+        assert torch.equal(own, student)
+    assert all(p.grad is not None for p in task.student.parameters())
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_teacher_normalises_by_the_batch_and_drops_only_officially(dropout: bool) -> None:
+    task = _task(self_training=SelfTrainingConfig(teacher_dropout=dropout))
+    task.eval()
+    task.train()
+    for module in task.teacher.network.modules():
+        if isinstance(module, BatchNorm2d):
+            assert module.training
+        elif isinstance(module, torch.nn.Dropout2d):
+            assert module.training == dropout
+
+
+def test_joint_and_separate_forward_agree_without_batch_statistics() -> None:
+    joint, separate = (_task(self_training=SelfTrainingConfig(joint_forward=flag)).eval() for flag in (True, False))
+    images = torch.randn(2, 3, *SIZE)
+    for one, other in zip(joint.student_logits(images, images), separate.student_logits(images, images), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_each_aligner_gives_its_own_pseudo_labels() -> None:
+    losses = [_step(_task(aligner=a), _batch()) for a in (None, IdentityAligner(), GivenAligner(), ClassicalAligner())]
+    assert len({loss.item() for loss in losses}) == 4
+
+
+def test_a_given_flow_must_be_given() -> None:
+    batch = _batch()
+    del batch["target"]["flow"]
+    with pytest.raises(ConfigError, match="AlignedPairs"):
+        _step(_task(), batch)
+
+
+def test_steps_are_repeatable_and_depend_on_the_seed() -> None:
+    first, second = _task(), _task()
+    assert torch.equal(_step(first, _batch()), _step(second, _batch()))
+    other = AdaptationTask(NETWORK, mixing=MixingConfig(threshold=0.1), seed=1, aligner=GivenAligner())
+    other.load_state_dict(_task().state_dict())
+    assert not torch.equal(_step(other, _batch()), _step(_task(), _batch()))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Any) -> None:
+    path = save_pretrained(_task().student, tmp_path / "small.safetensors")
+    with pytest.raises(CheckpointError, match=r"small\.safetensors.*does not fit"):
+        AdaptationTask(NetworkConfig("compact", "fpn", 16), weights=str(path))
+    same = AdaptationTask(NETWORK, weights=str(path))
+    assert torch.equal(same.student.head.conv_seg.weight, _task().student.head.conv_seg.weight)
+
+
+def test_fit_trains_validates_and_leaves_a_loadable_checkpoint(tmp_path: Any) -> None:
+    night = SynthNight("val", length=3, size=SIZE)
+    data = AdaptationDataModule(
+        SynthNight("source", length=8, size=SIZE, cache=True),
+        SynthNight("target", length=8, size=SIZE, flow="true", cache=True),
+        val={"night": night},
+        crop_size=SIZE,
+        workers=0,
+    )
+    task = _task(
+        optimizer=OptimizerConfig(lr=3e-3, backbone_lr_factor=1.0),
+        schedule=ScheduleConfig(warmup_steps=2, max_steps=12),
+        source=SourceConfig(class_balance=0.5),
+        memory_bank=MemoryBankConfig(interval=3),
+    )
+    trainer = L.Trainer(
+        max_steps=12,
+        val_check_interval=6,
+        check_val_every_n_epoch=None,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
+    before = copy.deepcopy(task.student.state_dict())
+    trainer.fit(task, datamodule=data)
+    assert 0 < task.results["night"].mean_iou < 1
+    assert any(not torch.equal(before[k], v) for k, v in task.student.state_dict().items())
+    assert all(m.training for m in task.teacher.network.modules() if isinstance(m, BatchNorm2d))
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    for which, network in (("student", task.student), ("teacher", task.teacher.network)):
+        read = load_pretrained(tmp_path / "run.ckpt", which=which)  # type: ignore[arg-type]
+        assert read.card["image_height"] == SIZE[0]
+        for name, value in read.segmentor.state_dict().items():
+            assert torch.equal(value, network.state_dict()[name]), name
