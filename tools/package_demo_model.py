@@ -1,7 +1,7 @@
 """Put a source network into the package: the one that `dsrnss demo` adapts and `dsrnss segment` uses by default.
 
-    dsrnss fit --config synthnight/source.yaml --seed_everything 0
-    python tools/package_demo_model.py lightning_logs/synthnight/source/version_0/checkpoints/last.ckpt
+Usage, after `dsrnss fit --config synthnight/source.yaml`:
+`python tools/package_demo_model.py lightning_logs/synthnight/source/version_0/checkpoints/last.ckpt`.
 """
 
 import argparse

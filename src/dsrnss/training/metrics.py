@@ -9,6 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dsrnss.labels import IGNORE_INDEX, LabelSpace
+from dsrnss.reporting.content import ModelScores
 
 
 @dataclass(frozen=True)
@@ -123,3 +124,10 @@ def class_balance(
     median = np.median(frequency[frequency > 0]) if counts.any() else 1.0
     weights: npt.NDArray[np.float64] = np.clip((median / np.maximum(frequency, 1e-12)) ** exponent, *limits)
     return weights
+
+
+def model_scores(name: str, scores: Scores) -> ModelScores:
+    """Scores as the report takes them."""
+    return ModelScores(
+        name, scores.iou, scores.mean_iou, scores.mean_iou_dynamic, scores.mean_iou_small, scores.pixel_accuracy
+    )

@@ -1,0 +1,104 @@
+"""The `dsrnss` command: reads the command line, runs one command and turns errors into messages and exit codes.
+
+Exit codes: 0 done, 1 something the user can mend, 2 a wrong command line, 70 a bug, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from dsrnss import __version__, console
+from dsrnss.commands import data, demo, experiment, segment
+from dsrnss.commands.arguments import Parser, run_parser
+from dsrnss.errors import DsrnssError, UsageError, did_you_mean
+
+_DESCRIPTION = """\
+Semantic segmentation of night scenes, learned from labelled day scenes and unlabelled night scenes.
+
+  dsrnss demo                                   see the whole method work, no download needed
+  dsrnss segment PHOTO.jpg --out out            segment your own photographs
+  dsrnss fit --config synthnight/adapt.yaml     train from an experiment file"""
+
+_OPTIONS = ("--help", "--version", "--debug", "-h")
+_EPILOG = "Every command has its own --help. --debug, anywhere, shows the traceback of an error."
+
+
+def build_parser() -> Parser:
+    """The parser of the whole command line, without importing what the commands need."""
+    parser = Parser(prog="dsrnss", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"dsrnss {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    demo.add_parser(commands)
+    segment.add_parser(commands)
+    for name, title in experiment.COMMANDS.items():
+        commands.add_parser(name, help=title, add_help=False)
+    data.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The words behind `dsrnss`; None takes those of this process.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        console.notice("interrupted.")
+        return 130
+    except BrokenPipeError:
+        # whoever read our output has left; keep the interpreter's last flush quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error, words)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        build_parser().print_help()
+        return 2
+    if words[0] in experiment.COMMANDS:
+        return experiment.run(words[0], words[1:])
+    parser = build_parser()
+    if words[0].startswith("-") and words[0] not in _OPTIONS:
+        raise UsageError(f"dsrnss: unknown option '{words[0]}'.{did_you_mean(words[0], _OPTIONS)}")
+    return run_parser(parser, words)
+
+
+def _report(error: Exception, words: Sequence[str]) -> int:
+    if isinstance(error, DsrnssError):
+        console.error(str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    if isinstance(error, OSError) and error.strerror:
+        name = f": '{error.filename}'" if error.filename else ""
+        console.error(f"{error.strerror}{name}.")
+        return 1
+    console.error(
+        f"internal error: {type(error).__name__}: {error}\n"
+        f"This is a bug in dsrnss. Run `dsrnss {' '.join(words)} --debug` for the traceback, and report both."
+    )
+    return 70
+
+
+def entry_point() -> NoReturn:
+    """What the installed `dsrnss` script calls."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry_point()

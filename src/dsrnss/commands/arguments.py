@@ -1,0 +1,79 @@
+"""An argument parser whose errors help: unknown words are answered with the nearest known one."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from dsrnss.errors import UsageError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """`argparse` that raises `UsageError` instead of printing its usage and leaving."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message.
+
+        Raises:
+            UsageError: Always.
+        """
+        missing = "the following arguments are required: "
+        if message.startswith(missing):
+            message = f"Missing: {message.removeprefix(missing)}."
+        message = message.removeprefix("argument ")
+        raise UsageError(f"{message}\nUsage: {' '.join(self.format_usage().split()[1:])}")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse, and refuse what is left over.
+
+        argparse reports leftovers in the outermost parser, which does not know the options of the command.
+
+        Raises:
+            UsageError: If an argument is not known.
+        """
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            word = unknown[0].partition("=")[0]
+            if word.startswith("-"):
+                options = [option for action in self._actions for option in action.option_strings]
+                long = [option for option in options if option.startswith("--")]
+                raise UsageError(f"{self.prog}: unknown option '{word}'.{did_you_mean(word, long)}")
+            raise UsageError(f"{self.prog}: unexpected argument '{word}'.")
+        return known, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = action.metavar or action.dest
+            known = did_you_mean(str(value), [str(choice) for choice in action.choices])
+            name = f"{action.option_strings[-1]}: " if action.option_strings else ""
+            raise UsageError(f"{self.prog}: {name}unknown {str(what).lower()} '{value}'.{known}")
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """An argument type: a whole number that is not below `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, not '{text}'")
+        return number
+
+    return parse
+
+
+def run_parser(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
+    """Parse and call what the chosen subparser set as `run`.
+
+    Returns:
+        The exit code.
+    """
+    args = parser.parse_args(argv)
+    code: int = args.run(args)
+    return code

@@ -1,0 +1,89 @@
+"""The command line of the paper's README, translated to today's options, and checks against this machine."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dsrnss.console import notice
+from dsrnss.errors import HardwareError, UsageError
+
+_GPUS = "--trainer.gpus"
+_PRECISION = "--trainer.precision"
+_HALF = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+
+
+def translate(argv: Sequence[str]) -> list[str]:
+    """Replace `--trainer.gpus N` and `--trainer.precision 16` by what Lightning now calls them, with a notice.
+
+    Raises:
+        UsageError: If N is not a number.
+    """
+    words: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if option not in (_GPUS, _PRECISION):
+            words.append(word)
+            continue
+        value = value if equals else next(rest, "")
+        if option == _GPUS:
+            words += _gpus(value)
+        else:
+            words += [_PRECISION, precision(value)]
+    return words
+
+
+def precision(value: str) -> str:
+    """Today's name of a precision, with a notice if it is not the given one."""
+    name = _HALF.get(value, value)
+    if name != value and not name.endswith("-true"):
+        notice(f"{_PRECISION} {value} is taken as {name}.")
+    return name
+
+
+def _gpus(value: str) -> list[str]:
+    if not value.isdigit():
+        raise UsageError(f"{_GPUS}: expected a number of GPUs, not '{value}'.")
+    new = ["--trainer.accelerator", "cpu"]
+    if int(value):
+        new = ["--trainer.accelerator", "gpu", "--trainer.devices", value]
+    notice(f"{_GPUS} {value} is taken as {' '.join(new)}.")
+    return new
+
+
+def check_hardware(trainer: Mapping[str, Any]) -> None:
+    """See that the asked-for accelerator exists.
+
+    Args:
+        trainer: The `trainer` part of an experiment.
+
+    Raises:
+        HardwareError: If it does not, saying what to type instead.
+    """
+    import torch
+
+    accelerator = str(trainer.get("accelerator", "auto"))
+    devices = trainer.get("devices", 1)
+    if runs_on_cpu(trainer) and str(devices) not in ("1", "auto"):
+        raise HardwareError(f"trainer.devices is {devices}, but on the CPU one process does the work: set it to 1.")
+    if accelerator not in ("gpu", "cuda", "mps"):
+        return
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if accelerator != "cuda" and torch.backends.mps.is_available():
+        count = max(count, 1)
+    if not count:
+        raise HardwareError(
+            f"trainer.accelerator is '{accelerator}', but torch {torch.__version__} sees no GPU on this machine.\n"
+            "Use the CPU with --trainer.accelerator cpu (or --trainer.gpus 0), or install a driver and a torch "
+            "that fit the GPU."
+        )
+    if str(devices).isdigit() and int(devices) > count:
+        raise HardwareError(f"{devices} GPUs were asked for, this machine has {count}: --trainer.devices {count}.")
+
+
+def runs_on_cpu(trainer: Mapping[str, Any]) -> bool:
+    """Whether an experiment will run on the CPU."""
+    import torch
+
+    accelerator = str(trainer.get("accelerator", "auto"))
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return accelerator == "cpu" or (accelerator == "auto" and not has_gpu)

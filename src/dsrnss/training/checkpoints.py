@@ -1,0 +1,123 @@
+"""Checkpoint files of a run: written so that a kill never leaves half of one, found again by `--ckpt_path last`."""
+
+import os
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from dsrnss.console import notice
+from dsrnss.errors import CheckpointError, did_you_mean
+
+LOGS = "lightning_logs"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, then renames.
+
+    Lightning's own goes through the system's temporary folder: on another disk its last step is a copy, and a kill
+    during the copy destroys the only checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: What `torch.save` takes.
+            path: The file; a URL is left to Lightning.
+            storage_options: Passed on for a URL.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with beside.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a checkpoint was written to its end: torch's format is a zip, whose directory comes last."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path:
+    """The newest complete checkpoint of an experiment.
+
+    Args:
+        root: The trainer's `default_root_dir`, which holds `lightning_logs`.
+        experiment: Name of the experiment; its runs are `lightning_logs/<experiment>/version_*`.
+        folders: Further folders that hold checkpoints.
+
+    Raises:
+        CheckpointError: If there is none, saying where it was looked for.
+    """
+    runs = root / LOGS / experiment
+    found = list(runs.glob("version_*/checkpoints/*.ckpt"))
+    places = [runs, *folders]
+    for folder in places[1:]:
+        found += folder.glob("*.ckpt")
+    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        if is_complete(path):
+            return path
+        notice(f"{path} is incomplete and left out.")
+    others = sorted({str(path) for path in (root / LOGS).rglob("*.ckpt")})
+    more = f" Checkpoints of other experiments: {', '.join(others[:5])}." if others else ""
+    raise CheckpointError(
+        f"--ckpt_path last: no checkpoint of '{experiment}' in {' or '.join(map(str, places))}.{more}\n"
+        "Train first, without --ckpt_path; or name a file; or say with --trainer.default_root_dir where "
+        f"'{LOGS}' is."
+    )
+
+
+def check(path: str) -> Path:
+    """Check a checkpoint that the user named.
+
+    Raises:
+        CheckpointError: If it does not exist or was not written to its end.
+    """
+    file = Path(path)
+    if file.is_dir():
+        inside = sorted(map(str, file.rglob("*.ckpt")))
+        raise CheckpointError(f"--ckpt_path {path} is a folder.{did_you_mean(path, inside)}")
+    if not file.is_file():
+        beside = sorted(map(str, file.parent.glob("*.ckpt"))) if file.parent.is_dir() else []
+        raise CheckpointError(
+            f"Checkpoint '{path}' not found.{did_you_mean(path, beside, show_all=bool(beside))} "
+            "'last' takes the newest one of the experiment."
+        )
+    if not is_complete(file):
+        raise CheckpointError(f"'{path}' is not a complete checkpoint: was it copied or written to its end?")
+    return file
+
+
+def claim_run(root: Path, experiment: str, *, main_process: bool = True) -> Path:
+    """Make the folder of a new run, `lightning_logs/<experiment>/version_N`.
+
+    Args:
+        root: The trainer's `default_root_dir`.
+        experiment: Name of the experiment.
+        main_process: Only this one makes a folder; the other processes of a run take the newest.
+    """
+    runs = root / LOGS / experiment
+    number = max((int(path.name[8:]) for path in runs.glob("version_*") if path.name[8:].isdigit()), default=-1)
+    if not main_process:
+        return runs / f"version_{max(number, 0)}"
+    while True:
+        number += 1
+        folder = runs / f"version_{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # another run took it at the same moment
+            continue
+        return folder

@@ -1,0 +1,22 @@
+"""Settings shared by all tests."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+import torch
+from hypothesis import settings
+
+# one thread: the pictures of the tests are too small for two, and results do not depend on the machine
+torch.set_num_threads(1)
+# rendering and the first call of torch are slow now and then; that is no failure
+settings.register_profile("dsrnss", deadline=None, print_blob=True)
+settings.load_profile("dsrnss")
+
+
+@pytest.fixture(autouse=True)
+def _no_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests never see the data sets of the machine they run on."""
+    monkeypatch.delenv("DATA_DIR", raising=False)
