@@ -20,7 +20,7 @@ def test_median_error_and_confidence_on_static_pixels() -> None:
         scene = generate("target", index, size=(192, 384))
         assert scene.reference is not None and scene.flow is not None and scene.flow_valid is not None
         flow, confidence = align_pair(scene.image, scene.reference)
-        assert flow.shape == scene.flow.shape and 0 <= confidence.min() and confidence.max() <= 1
+        assert flow.shape == scene.flow.shape and confidence.min() >= 0 and confidence.max() <= 1
         error = np.linalg.norm(flow - scene.flow, axis=-1)[scene.flow_valid]
         errors.append(error)
         confident.append(error[confidence[scene.flow_valid] > 0.5])

@@ -1,0 +1,45 @@
+# make demo | test | lint | clean. Every target makes .venv first; the second time that costs nothing.
+#
+#   make PYTHON=python3.12          another Python
+#   make CONSTRAINTS=/dev/null      the newest releases instead of the pinned pair of torch and torchvision
+#   make test PYTEST='-k segment'   some of the tests
+
+PYTHON      ?= $(shell command -v python3.11 || command -v python3)
+CONSTRAINTS ?= requirements/ci.txt
+PYTEST      ?=
+DEMO        ?=
+VENV        := .venv
+BIN         := $(VENV)/bin
+READY       := $(VENV)/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test lint format clean venv
+.DEFAULT_GOAL := demo
+
+venv: $(READY)
+
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "dsrnss needs Python 3.10 or newer: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/dsrnss demo $(DEMO)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
