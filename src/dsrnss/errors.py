@@ -40,6 +40,17 @@ class HardwareError(DsrnssError):
     """The asked-for device does not exist on this machine."""
 
 
+def check_range(name: str, value: float, least: float, most: float = float("inf")) -> None:
+    """Refuse a number outside its range.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    if not least <= value <= most:
+        limits = f"from {least:g} to {most:g}" if most != float("inf") else f"of {least:g} or more"
+        raise ConfigError(f"{name}: expected a number {limits}, not {value:g}.")
+
+
 def did_you_mean(word: str, options: Iterable[str], *, show_all: bool = True) -> str:
     """Say what a mistyped word may have meant.
 

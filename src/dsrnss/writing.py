@@ -2,9 +2,12 @@
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dsrnss.errors import ConfigError
 
 
 @contextmanager
@@ -35,6 +38,22 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     with draft_of(path) as draft:
         draft.write_bytes(data)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make an output folder and try it, before minutes are spent on what cannot be written.
+
+    Raises:
+        ConfigError: If it is a file, or cannot be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"The output folder '{folder}' is a file: give another --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"Cannot write to the output folder '{folder}': {why_not_written(error)}") from error
 
 
 def why_not_written(error: OSError) -> str:

@@ -107,9 +107,9 @@ def test_the_working_size_is_bounded_for_any_shape_of_photo(segmenter: Segmenter
 
 
 def test_card_and_argument_fix_the_working_height(segmenter: Segmenter) -> None:
-    fixed = Segmenter(segmenter.segmentor, segmenter.label_space, {"working_height": 90}, device="cpu")
+    fixed = Segmenter(segmenter.segmentor, segmenter.label_space, {"image_height": 90}, device="cpu")
     assert fixed.working_size((900, 1000)) == (90, 100)
-    asked = Segmenter(segmenter.segmentor, segmenter.label_space, {"working_height": 90}, device="cpu", height=300)
+    asked = Segmenter(segmenter.segmentor, segmenter.label_space, {"image_height": 90}, device="cpu", height=300)
     assert asked.working_size((900, 1500)) == (300, 500)
 
 

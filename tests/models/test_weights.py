@@ -38,6 +38,12 @@ def test_half_precision_halves_the_file(network: Segmentor, tmp_path: Path) -> N
     assert next(load_pretrained(half).segmentor.parameters()).dtype == torch.float32
 
 
+def test_only_a_checkpoint_has_a_teacher(network: Segmentor, tmp_path: Path) -> None:
+    path = save_pretrained(network, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="has a teacher"):
+        load_pretrained(path, which="teacher")
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"No model at .*nothing\.ckpt"):
         load_pretrained(tmp_path / "nothing.ckpt")

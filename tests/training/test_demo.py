@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from dsrnss.errors import ConfigError
-from dsrnss.models.weights import load_pretrained
+from dsrnss.models.weights import DEMO_MODEL, load_pretrained
 from dsrnss.training import demo
 from dsrnss.training.demo import Amounts, DemoOptions, run_demo
 
@@ -29,7 +30,12 @@ def test_demo_measures_before_and_after(
     assert "from-scratch" in numbers["command"] or not from_scratch
     assert (tmp_path / "demo" / "source.safetensors").exists() == from_scratch
     read = load_pretrained(tmp_path / "demo" / "adapted.safetensors")
-    assert read.card == {"step": 4, "image_height": 192}
+    assert read.card == {"step": 4, "image_height": 192, "image_width": 384}
+    source = load_pretrained(tmp_path / "demo" / "source.safetensors" if from_scratch else DEMO_MODEL)
+    adapted, before = read.segmentor.state_dict(), source.segmentor.state_dict()
+    assert not torch.equal(adapted["head.conv_seg.weight"], before["head.conv_seg.weight"])
+    # in train mode batch norms follow the batches, whatever evaluation came before
+    assert not torch.equal(adapted["backbone.stem.1.running_mean"], before["backbone.stem.1.running_mean"])
     assert "traffic sign" in capsys.readouterr().out
 
 

@@ -73,13 +73,17 @@ def _losses_so_far(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_run_resumes_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_killed_run_resumes_exactly(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "EXPERIMENT", EXPERIMENT.replace("workers: 0", f"workers: {workers}"))
     _run(tmp_path / "whole")
     expected = _losses(tmp_path / "whole")
     assert sorted(expected) == list(range(8))
     assert len(set(expected.values())) == 8, "the steps differ, or the comparison says nothing"
     _kill_after_checkpoint(tmp_path / "killed", step=2)
     _run(tmp_path / "killed", "--ckpt_path", "last")
+    newest = max((tmp_path / "killed").rglob("metrics.csv"), key=lambda path: path.stat().st_mtime)
+    assert min(_losses(newest.parent)) > 0, "it went on and did not start again"
     resumed = _losses(tmp_path / "killed")
     common = sorted(set(resumed) & set(expected))
     assert common[-1] == 7

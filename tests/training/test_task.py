@@ -1,6 +1,7 @@
 """The training step: what it uses, what it must not use, and which network is in which mode."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -99,6 +100,42 @@ def test_teacher_normalises_by_the_batch_and_drops_only_officially(dropout: bool
             assert module.training == dropout
 
 
+def test_the_teacher_moves_once_an_optimiser_step() -> None:
+    task = _task()
+    _step(task, _batch())
+    moved = copy.deepcopy(task.teacher.network.state_dict())
+    with torch.no_grad():
+        task.student.head.conv_seg.weight.add_(1)
+    task.batches_seen = 0  # a second batch of the same optimiser step
+    _step(task, _batch())
+    assert torch.equal(task.teacher.network.head.conv_seg.weight, moved["head.conv_seg.weight"])
+    _step(task, _batch())
+    assert not torch.equal(task.teacher.network.head.conv_seg.weight, moved["head.conv_seg.weight"])
+
+
+def test_source_training_has_a_teacher_too() -> None:
+    task = _task()
+    with torch.no_grad():
+        task.student.head.conv_seg.weight.add_(1)
+    _step(task, _batch(target=False))
+    assert torch.equal(task.teacher.network.head.conv_seg.weight, task.student.head.conv_seg.weight)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MemoryBankConfig(interval=0),
+        lambda: MixingConfig(threshold=1.5),
+        lambda: OptimizerConfig(lr=-1),
+        lambda: SelfTrainingConfig(momentum=2),
+        lambda: ScheduleConfig(warmup_steps=-1),
+    ],
+)
+def test_numbers_outside_their_range_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError, match=r"\w+\.\w+: expected a number"):
+        make()
+
+
 def test_joint_and_separate_forward_agree_without_batch_statistics() -> None:
     joint, separate = (_task(self_training=SelfTrainingConfig(joint_forward=flag)).eval() for flag in (True, False))
     images = torch.randn(2, 3, *SIZE)
@@ -167,6 +204,8 @@ def test_fit_trains_validates_and_leaves_a_loadable_checkpoint(tmp_path: Any) ->
     trainer.save_checkpoint(tmp_path / "run.ckpt")
     for which, network in (("student", task.student), ("teacher", task.teacher.network)):
         read = load_pretrained(tmp_path / "run.ckpt", which=which)  # type: ignore[arg-type]
-        assert read.card["image_height"] == SIZE[0]
-        for name, value in read.segmentor.state_dict().items():
-            assert torch.equal(value, network.state_dict()[name]), name
+        assert (read.card["image_height"], read.card["image_width"]) == SIZE
+        for name, value in read.segmentor.named_parameters():
+            assert torch.equal(value, network.get_parameter(name)), name
+        for name, value in read.segmentor.named_buffers():
+            assert torch.equal(value, task.student.get_buffer(name)), "both are evaluated with the student's statistics"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+from dsrnss.errors import check_range
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -32,6 +33,18 @@ class AugmentationConfig:
     jitter_probability: float = 0.8
     blur_probability: float = 0.5
     blur_sigma: tuple[float, float] = (0.15, 1.15)
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("augmentation.jitter", self.jitter, 0, 1)
+        check_range("augmentation.hue", self.hue, 0, 0.5)
+        check_range("augmentation.jitter_probability", self.jitter_probability, 0, 1)
+        check_range("augmentation.blur_probability", self.blur_probability, 0, 1)
+        check_range("augmentation.blur_sigma", min(self.blur_sigma), 0.01)
 
 
 @dataclass(frozen=True)

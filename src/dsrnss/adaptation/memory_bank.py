@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dsrnss.errors import check_range
+
 
 @dataclass(frozen=True)
 class MemoryBankConfig:
@@ -20,6 +22,15 @@ class MemoryBankConfig:
     size: int = 3
     interval: int = 5
     official: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("memory_bank.size", self.size, 0)
+        check_range("memory_bank.interval", self.interval, 1)
 
 
 class BankEntry(nn.Module):

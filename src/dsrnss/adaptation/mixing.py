@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dsrnss.errors import check_range
 from dsrnss.labels import IGNORE_INDEX, CoOccurrence
 
 
@@ -27,6 +28,16 @@ class MixingConfig:
     choose_ignored: bool = False
     ignore_top: int = 0
     ignore_bottom: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("mixing.threshold", self.threshold, 0, 1)
+        check_range("mixing.ignore_top", self.ignore_top, 0)
+        check_range("mixing.ignore_bottom", self.ignore_bottom, 0)
 
 
 class Mixed(NamedTuple):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dsrnss.errors import check_range
+
 
 @dataclass(frozen=True)
 class RefinementConfig:
@@ -25,6 +27,14 @@ class RefinementConfig:
     disable_m: bool = False
     disable_p: bool = False
     renormalise: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("refinement.gamma", self.gamma, 0)
 
 
 def normalised_entropy(logits: Tensor) -> Tensor:

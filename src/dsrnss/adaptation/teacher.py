@@ -75,8 +75,10 @@ class EMATeacher(nn.Module):
         return self.network.predict(images)
 
     @torch.no_grad()
-    def for_evaluation(self, student: Segmentor) -> Segmentor:
-        """The teacher's network with the student's batch-norm statistics, for it has gathered none of its own."""
+    def adopt_statistics(self, student: Segmentor) -> None:
+        """Take the student's batch-norm statistics, to be evaluated with.
+
+        Its own come from batches of night and day images side by side, which is not what it is evaluated on.
+        """
         for own, other in zip(self.network.buffers(), student.buffers(), strict=True):
             own.copy_(other)
-        return self.network

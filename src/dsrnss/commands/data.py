@@ -101,7 +101,8 @@ def synthesize(args: argparse.Namespace) -> int:
         )
     print(f"Wrote {args.out}: " + ", ".join(f"{number} {part}" for part, number in parts.items()) + ".")
     print(
-        f"\nNext: DATA_DIR={shlex.quote(str(args.out))} dsrnss fit --config cityscapes_darkzurich/dsrnss_daformer.yaml"
+        f"\nNext: DATA_DIR={shlex.quote(str(args.out))} dsrnss fit --config cityscapes_darkzurich/dsrnss_daformer.yaml "
+        "--trainer.max_steps 2"
     )
     return 0
 

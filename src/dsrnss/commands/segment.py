@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
         0 if all were segmented, otherwise 1.
 
     Raises:
-        ImageError: If there is no picture at all, or the output folder cannot be written.
+        ImageError: If there is no picture at all.
+        ConfigError: If the output folder cannot be written to.
         CheckpointError: If the model cannot be read.
         HardwareError: If there is no such device.
     """
@@ -106,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
     if not pictures:
         raise ImageError("\n".join(printable(failure.reason) for failure in finder.failures))
 
-    from dsrnss.inference.batch import Summary, prepare_folder
+    from dsrnss.inference.batch import Summary
+    from dsrnss.writing import prepare_folder
 
     prepare_folder(args.out)
     segmenter = _load(args)

@@ -11,6 +11,7 @@ from dsrnss.data.streams import EvalView, Loader, PositionSampler, TrainStream, 
 from dsrnss.errors import ConfigError
 
 _DEFAULT_SAMPLING = RareClassSampling()
+_SETS = {"validate": "val", "test": "test", "predict": "predict"}
 _SOURCE_STREAM = 0
 _TARGET_STREAM = 1
 
@@ -91,7 +92,10 @@ class AdaptationDataModule(LightningDataModule):
         """
         if stage == "fit" and not self.source.labelled:
             raise ConfigError(f"The source set ({_describe(self.source)}) has no labels: training needs them.")
-        for name, dataset in self._evaluated(stage).items():
+        evaluated = self._evaluated(stage)
+        if not evaluated and stage in _SETS:
+            raise ConfigError(f"The experiment names no set to {stage}: add one under data.{_SETS[stage]}.")
+        for name, dataset in evaluated.items():
             if stage != "predict" and not dataset.labelled:
                 group = "test" if stage == "test" else "validation"
                 raise ConfigError(f"The {group} set '{name}' ({_describe(dataset)}) has no labels to compare with.")

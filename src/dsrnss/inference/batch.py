@@ -1,7 +1,6 @@
 """Segmenting many pictures: what can be done is done, the rest is named."""
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -79,22 +78,6 @@ class Summary:
         # a file name that is no valid UTF-8 comes as lone surrogates: escaped they are still JSON
         write_file(folder / SUMMARY, text.encode("utf-8", errors="backslashreplace") + b"\n")
         return folder / SUMMARY
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make the output folder and try it, before minutes are spent on what cannot be written.
-
-    Raises:
-        ImageError: If it is a file, or cannot be written to.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ImageError(f"The output folder '{folder}' is a file: give another --out.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ImageError(f"Cannot write to the output folder '{folder}': {error.strerror or error}.") from error
 
 
 def segment_pictures(

@@ -43,7 +43,7 @@ class Segmenter:
     Args:
         segmentor: The network.
         label_space: The classes it tells apart.
-        card: What is known of its training; `image_height` or `working_height` (pixels) choose the scale.
+        card: What is known of its training; `image_height` (pixels) chooses the scale.
         device: Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         height: Height that photographs are scaled to, in pixels, instead of the card's.
         window: Height and width of sliding windows on the scaled photograph, in pixels; by default it is segmented
@@ -175,7 +175,7 @@ class Segmenter:
         """At which size a photograph is segmented.
 
         Its height becomes that of the training pictures: the demo network, trained on 192 rows, finds road in the sky
-        at twice that. The card's `working_height` or the constructor's `height` go first.
+        at twice that. The constructor's `height` goes first.
 
         Args:
             size: Height and width of the photograph, in pixels.
@@ -185,9 +185,8 @@ class Segmenter:
         """
         height, width = size
         trained = int(self.card.get("image_height") or _UNKNOWN_HEIGHT)
-        wanted = self.card.get("working_height") or trained
         largest = max(_LARGEST_WORKING_AREA, trained * int(self.card.get("image_width") or 0))
-        scale = min(wanted / height, math.sqrt(largest / (height * width)))
+        scale = min(trained / height, math.sqrt(largest / (height * width)))
         if self.height is not None:
             scale = self.height / height
         least, most = _SMALLEST_WORKING_SIDE, largest // _SMALLEST_WORKING_SIDE

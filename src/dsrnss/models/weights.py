@@ -116,6 +116,8 @@ def load_pretrained(path: str | Path, which: Literal["student", "teacher"] = "st
         raise CheckpointError(
             f"No model at '{path}'. Give a .ckpt, a .safetensors file or a folder with {WEIGHTS_FILE}."
         )
+    if which == "teacher" and (path.is_dir() or path.suffix == ".safetensors"):
+        raise CheckpointError(f"'{path}' holds one network: only a checkpoint (.ckpt) of `dsrnss fit` has a teacher.")
     if path.is_dir():
         return _load_folder(path)
     if path.suffix == ".safetensors":
@@ -175,11 +177,19 @@ def _load_checkpoint(path: Path, which: str) -> Pretrained:
     checkpoint = read_checkpoint(path)
     if CARD_KEY not in checkpoint or "state_dict" not in checkpoint:
         raise CheckpointError(f"'{path}' is not a checkpoint of `dsrnss fit`: it has no '{CARD_KEY}' entry.")
-    prefix = {"student": "student.", "teacher": "teacher.network."}[which]
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    if not state:
-        raise CheckpointError(f"'{path}' holds no {which}: it was trained without self-training. Take the student.")
+    state = _part(checkpoint["state_dict"], "student.")
+    if which == "teacher":
+        # the teacher is evaluated with the student's batch-norm statistics, as in training
+        averaged = _part(checkpoint["state_dict"], "teacher.network.")
+        state.update({k: v for k, v in averaged.items() if k.rpartition(".")[2] not in _STATISTICS})
     return _assemble(path, state, checkpoint[CARD_KEY])
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def _assemble(path: Path, state: dict[str, Tensor], description: dict[str, Any]) -> Pretrained:

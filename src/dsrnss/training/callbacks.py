@@ -50,6 +50,8 @@ class History(L.Callback):
         self.on_step(float(values["train/loss"]))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the mean IoU of each validation set."""
+        """Take the mean IoU of each validation set, if the whole of it was measured."""
+        if trainer.sanity_checking and trainer.num_sanity_val_steps != float("inf"):
+            return
         for name, result in getattr(pl_module, "results", {}).items():
             self.scores[name].append((trainer.global_step, result.mean_iou, result.mean_iou_dynamic_small))

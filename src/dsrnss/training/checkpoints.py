@@ -11,6 +11,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from dsrnss.console import notice
 from dsrnss.errors import CheckpointError, did_you_mean
+from dsrnss.models.weights import read_checkpoint
+from dsrnss.writing import draft_of
 
 LOGS = "lightning_logs"
 
@@ -33,22 +35,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with beside.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
+        with draft_of(Path(path)) as draft, draft.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def is_complete(path: Path) -> bool:
     """Whether a checkpoint was written to its end: torch's format is a zip, whose directory comes last."""
     return path.is_file() and zipfile.is_zipfile(path)
+
+
+def steps_done(path: str | Path) -> int:
+    """Optimiser steps behind a checkpoint; 0 where it does not say."""
+    if "://" in str(path):
+        return 0
+    return int(read_checkpoint(Path(path)).get("global_step", 0))
 
 
 def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path:

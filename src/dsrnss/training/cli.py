@@ -1,9 +1,10 @@
 """`dsrnss fit|validate|test|predict`: one experiment file, typed defaults, values that belong together stated once."""
 
 import argparse
+import contextlib
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,8 @@ class ExperimentCLI(LightningCLI):
         """Check the machine and the checkpoint before anything is built."""
         trainer = self.config["trainer"]
         arguments.check_hardware(trainer)
+        if trainer["max_steps"] < 1:
+            raise UsageError("trainer.max_steps: expected 1 or more: the learning rate falls to 0 at that step.")
         if "16" in str(trainer.get("precision")) and arguments.runs_on_cpu(trainer):
             notice("half precision is slower than full precision on a CPU; running in 32-true.")
             trainer["precision"] = "32-true"
@@ -201,17 +204,17 @@ class ExperimentCLI(LightningCLI):
         """Run the command, and leave the final weights in `last.ckpt`.
 
         Raises:
-            KeyboardInterrupt: If the user stopped it, which Lightning itself only logs.
+            KeyboardInterrupt: If the user stopped it.
         """
         method = getattr(self.trainer, self.command)
         more = {"return_predictions": False} if self.command == "predict" else {}
         try:
-            method(self.model, datamodule=self.datamodule, ckpt_path=self.ckpt_path, **more)
+            with interruptible(self.trainer):
+                # a checkpoint is tensors and plain values: nothing in it may run code
+                method(self.model, datamodule=self.datamodule, ckpt_path=self.ckpt_path, weights_only=True, **more)
         except BaseException:
             self.drop_empty_run()
             raise
-        if self.trainer.interrupted:
-            raise KeyboardInterrupt
         if self.command == "fit" and self.last_checkpoint is not None:
             every = self.config["checkpoint"]["every_n_train_steps"]
             if not self.last_checkpoint.is_file() or not every or self.trainer.global_step % every:
@@ -224,6 +227,23 @@ class ExperimentCLI(LightningCLI):
         if not isinstance(callback, ModelCheckpoint) or callback.dirpath is None:
             return None
         return Path(callback.last_model_path or Path(callback.dirpath) / "last.ckpt")
+
+
+@contextlib.contextmanager
+def interruptible(trainer: Trainer) -> Iterator[None]:
+    """Hand Ctrl-C on, which Lightning turns into an exit of its own.
+
+    Raises:
+        KeyboardInterrupt: If the user stopped the trainer.
+    """
+    try:
+        yield
+    except SystemExit as stop:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from stop
+        raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def label_space(data: Any) -> Any:
@@ -287,6 +307,8 @@ def main(argv: Sequence[str]) -> int:
     command, words = argv[0], list(argv[1:])
     paths, args = experiments.split_arguments(words)
     cli = build(command, paths, ["--help"] if "--help-all" in args else args)
+    if command == "fit":
+        _warn(cli)
     _run(cli)
     if cli.trainer.is_global_zero:
         _print_results(cli)
@@ -307,6 +329,21 @@ def _check_file(file: ExperimentFile) -> None:
         raise UsageError(
             f"{file.path}, line {file.lines['trainer.gpus']}: 'trainer.gpus' is now 'trainer.accelerator: gpu' and "
             "'trainer.devices: N'."
+        )
+
+
+def _warn(cli: ExperimentCLI) -> None:
+    """Say what is allowed but rarely meant."""
+    model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
+    if cli.ckpt_path is None and model.get("weights") == "random":
+        notice("the network starts from random weights (model.weights: random).")
+    warmup = getattr(model.get("schedule"), "warmup_steps", 0)
+    if steps <= warmup:
+        notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
+    if cli.ckpt_path is not None and (done := checkpoints.steps_done(cli.ckpt_path)) >= steps:
+        notice(
+            f"the checkpoint is at step {done} of {steps}: nothing is left to train. --trainer.max_steps goes further, "
+            "--model.weights FILE starts a new run from these weights."
         )
 
 
@@ -340,7 +377,9 @@ def _print_results(cli: ExperimentCLI) -> None:
 def _say_next(cli: ExperimentCLI) -> None:
     config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
     if cli.command == "predict":
-        print(f"\nWrote {cli.predictions}", file=sys.stderr)
+        callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+        written = sum(callback.written for callback in callbacks if isinstance(callback, PredictionWriter))
+        print(f"\nWrote {written} label maps to {cli.predictions}", file=sys.stderr)
     if cli.command != "fit":
         checkpoint = cli.ckpt_path or "CHECKPOINT"
         next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])

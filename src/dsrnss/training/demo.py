@@ -4,6 +4,7 @@ Its experiments are the packaged `synthnight/source.yaml`, `adapt.yaml` and `ora
 the evaluations and the report.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from dsrnss.data.alignment_cache import AlignedPairs
 from dsrnss.data.base import SegmentationDataset
+from dsrnss.data.parallel import available_cores
 from dsrnss.data.synthnight.dataset import SynthNight
 from dsrnss.errors import ConfigError
 from dsrnss.models.segmentor import Segmentor
@@ -20,12 +22,13 @@ from dsrnss.models.weights import DEMO_MODEL, save_pretrained
 from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY
 from dsrnss.reporting.progress import DemoProgress
 from dsrnss.training.callbacks import History
-from dsrnss.training.cli import ExperimentCLI, build
+from dsrnss.training.cli import ExperimentCLI, build, interruptible
 from dsrnss.training.demo_report import DemoFindings, write_demo_report
 from dsrnss.training.evaluation import evaluate, predict
 from dsrnss.training.metrics import Scores
 from dsrnss.training.task import AdaptationTask
-from dsrnss.training.threads import available_cores, fastest_thread_count
+from dsrnss.training.threads import fastest_thread_count
+from dsrnss.writing import prepare_folder
 
 Length = Literal["quick", "standard", "full"]
 PANELS = 8
@@ -77,7 +80,7 @@ AMOUNTS: dict[Length, Amounts] = {
     "full": Amounts(scenes=800, val=50, test=200, source_steps=2000, steps=1500),
 }
 # Core seconds measured: a scene, a pair aligned, a training step on source alone, one of adaptation, a picture scored.
-RENDER, ALIGN, SOURCE_STEP, ADAPT_STEP, SCORE = 0.03, 0.09, 0.8, 1.4, 0.06
+RENDER, ALIGN, SOURCE_STEP, ADAPT_STEP, SCORE = 0.04, 0.08, 0.45, 0.85, 0.06
 CHECKS = 8
 """Points of the mIoU curve."""
 
@@ -99,11 +102,10 @@ def run_demo(options: DemoOptions) -> DemoResult:
     """Run the demo.
 
     Raises:
-        ConfigError: If the output folder is a file.
+        ConfigError: If the output folder is a file or cannot be written to.
         DsrnssError: If something cannot be written.
     """
-    if options.out.exists() and not options.out.is_dir():
-        raise ConfigError(f"--out '{options.out}' is a file. Give the name of a folder.")
+    prepare_folder(options.out)
     return _Demo(options).run()
 
 
@@ -159,6 +161,7 @@ class _Demo:
         words = {
             "trainer.max_steps": steps,
             "trainer.val_check_interval": max(steps // CHECKS, 1),
+            "trainer.num_sanity_val_steps": -1,  # the curve's first point
             "trainer.logger": "false",
             "trainer.enable_progress_bar": "false",
             "trainer.enable_checkpointing": "false",
@@ -180,10 +183,10 @@ class _Demo:
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
             return self.options.threads
-        images = torch.randn(4, 3, 160, 288).contiguous(memory_format=torch.channels_last)
-        count = fastest_thread_count(lambda: task.student(images).logits.sum().backward())
-        task.zero_grad()
-        return count
+        network = copy.deepcopy(task.student)
+        with torch.random.fork_rng():
+            images = torch.randn(4, 3, 160, 288).contiguous(memory_format=torch.channels_last)
+            return fastest_thread_count(lambda: network(images).logits.sum().backward())
 
     def _prepare(self, *sets: SegmentationDataset) -> None:
         rendered = [scenes(dataset) for dataset in sets]
@@ -227,9 +230,8 @@ class _Demo:
         trainer.callbacks.append(history)  # type: ignore[attr-defined]
         if not check:
             trainer.limit_val_batches = 0
-        trainer.fit(experiment.model, datamodule=experiment.datamodule)
-        if trainer.interrupted:  # Lightning swallows Ctrl-C
-            raise KeyboardInterrupt
+        with interruptible(trainer):
+            trainer.fit(experiment.model, datamodule=experiment.datamodule)
         return history
 
     def _score(self, phase: str, network: Segmentor, dataset: SegmentationDataset, also: int = 0) -> Scores:

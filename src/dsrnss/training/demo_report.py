@@ -13,12 +13,12 @@ from rich.console import Console
 
 import dsrnss
 from dsrnss.data.base import SegmentationDataset
+from dsrnss.data.parallel import available_cores
 from dsrnss.reporting.content import DAY, Curve, DemoReport, Panel
 from dsrnss.reporting.report import write_report
 from dsrnss.reporting.tables import print_scores
 from dsrnss.training.callbacks import History
 from dsrnss.training.metrics import Scores, model_scores
-from dsrnss.training.threads import available_cores
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class PredictionWriter(BasePredictionWriter):
     def __init__(self, folder: Path) -> None:
         super().__init__("batch")
         self.folder = folder
-        self.written = 0
+        self.written: int = 0
 
     def write_on_batch_end(
         self,

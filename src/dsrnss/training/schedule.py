@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from dsrnss.errors import check_range
 from dsrnss.models.segmentor import Segmentor
 
 
@@ -27,6 +28,16 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("optimizer.lr", self.lr, 0)
+        check_range("optimizer.backbone_lr_factor", self.backbone_lr_factor, 0)
+        check_range("optimizer.weight_decay", self.weight_decay, 0)
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:
@@ -43,6 +54,15 @@ class ScheduleConfig:
     warmup_ratio: float = 1e-6
     power: float = 1.0
     max_steps: int = 40000
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("schedule.warmup_steps", self.warmup_steps, 0)
+        check_range("schedule.warmup_ratio", self.warmup_ratio, 0, 1)
 
 
 def lr_factor(step: int, config: ScheduleConfig) -> float:

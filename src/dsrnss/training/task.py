@@ -25,6 +25,7 @@ from dsrnss.adaptation.mixing import (
 )
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher
+from dsrnss.errors import check_range
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
 from dsrnss.models.weights import CARD_KEY, DEMO_MODEL, describe, load_pretrained, load_state
@@ -55,6 +56,15 @@ class SelfTrainingConfig:
     mixed_weight: float = 1.0
     joint_forward: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("self_training.momentum", self.momentum, 0, 1)
+        check_range("self_training.mixed_weight", self.mixed_weight, 0)
+
 
 @dataclass(frozen=True)
 class SourceConfig:
@@ -68,6 +78,14 @@ class SourceConfig:
 
     class_balance: float = 0.0
     augmentation: AugmentationConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("source.class_balance", self.class_balance, 0)
 
 
 class AdaptationTask(L.LightningModule):
@@ -125,7 +143,8 @@ class AdaptationTask(L.LightningModule):
         self.bank = MemoryBank(label_space.tail, memory_bank)
         self.generator = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
         self.batches_seen = 0
-        self.image_height: int | None = None
+        self._teacher_step = -1
+        self.image_size: tuple[int, int] | None = None
         self.class_weights: Tensor | None = None
         self.confusion: list[ConfusionMatrix] = []
         self.results: dict[str, Scores] = {}
@@ -142,15 +161,16 @@ class AdaptationTask(L.LightningModule):
 
     def card(self) -> dict[str, Any]:
         """What is told of the network beside its weights."""
-        return {"step": self.global_step, "image_height": self.image_height}
+        height, width = self.image_size or (None, None)
+        return {"step": self.global_step, "image_height": height, "image_width": width}
 
     # --- one training step, in the order of the method ---------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step of the method on `batch["source"]` and, if it is there, `batch["target"]`."""
         images, labels = batch["source"]["image"], batch["source"]["label"]
+        self._update_teacher()
         if "target" in batch:
-            self.teacher.update(self.student, self.global_step)
             images_trg, pseudo = self.pseudo_label(batch["target"])
             mixed = self.mix(images, labels, images_trg, pseudo)
             logits_src, logits_mixed = self.student_logits(self.augment_source(images), mixed.images)
@@ -163,6 +183,12 @@ class AdaptationTask(L.LightningModule):
         self.log("train/loss", total.detach(), prog_bar=True)
         self.batches_seen += 1
         return total
+
+    def _update_teacher(self) -> None:
+        """Once an optimiser step, however many batches it accumulates."""
+        if self.global_step != self._teacher_step:
+            self.teacher.update(self.student, self.global_step)
+            self._teacher_step = self.global_step
 
     def augment_source(self, images: Tensor) -> Tensor:
         """Photometric augmentation of the source, if it is configured: (B, 3, H, W)."""
@@ -249,7 +275,9 @@ class AdaptationTask(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Read the scale and, if they are asked for, the class frequencies of the source set."""
-        self.image_height = self.trainer.datamodule.source.sample_size()[0]  # type: ignore[attr-defined]
+        # Lightning trains modules in the mode it finds them, and an evaluation before may have left them in eval mode
+        self.train()
+        self.image_size = self.trainer.datamodule.source.sample_size()  # type: ignore[attr-defined]
         if self.source_config.class_balance:
             counts = self.trainer.datamodule.source.class_counts()  # type: ignore[attr-defined]
             weights = class_balance(counts.sum(0), self.source_config.class_balance)
@@ -258,11 +286,13 @@ class AdaptationTask(L.LightningModule):
     @property
     def evaluated(self) -> Segmentor:
         """The network that is validated and tested."""
-        return self.student if self.evaluate == "student" else self.teacher.for_evaluation(self.student)
+        return self.student if self.evaluate == "student" else self.teacher.network
 
     def _start_evaluation(self, names: Sequence[str]) -> None:
         self.confusion = [ConfusionMatrix(self.label_space.num_classes).to(self.device) for _ in names]
         self.evaluated.eval()
+        if self.evaluate == "teacher":
+            self.teacher.adopt_statistics(self.student)
 
     def _evaluate(self, batch: dict[str, Any], dataloader_idx: int) -> None:
         logits = self.evaluated.predict(batch["image"])
@@ -316,6 +346,7 @@ class AdaptationTask(L.LightningModule):
         checkpoint[CARD_KEY] = describe(self.student.config, self.label_space, self.card())
         checkpoint["resume"] = {
             "batches_seen": self.batches_seen,
+            "teacher_step": self._teacher_step,
             "rng": rng_state(self.generator),
             "bank": self.bank.shapes(),
         }
@@ -326,6 +357,7 @@ class AdaptationTask(L.LightningModule):
         if resume is None:
             return
         self.batches_seen = resume["batches_seen"]
+        self._teacher_step = resume["teacher_step"]
         self.bank.resize(resume["bank"])
         self._pending_rng = resume["rng"]
 

@@ -1,15 +1,11 @@
 """How many CPU threads are fastest here: on shared or small machines one often beats two."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
 
 import torch
 
-
-def available_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from dsrnss.data.parallel import available_cores
 
 
 def thread_candidates() -> list[int]:
