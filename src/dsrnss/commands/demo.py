@@ -8,7 +8,7 @@ from dsrnss.commands.arguments import whole_number
 from dsrnss.console import next_step
 
 _LENGTHS = {
-    "quick": "two minutes: shows that everything works, not the gain",
+    "quick": "one minute: shows that everything works, not the gain",
     "full": "longer training for the best numbers, with the oracle",
 }
 
@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
         "demo",
         help="adapt a network from day to night on synthetic scenes and write a report",
         description="Adapt a small network from day to night on synthetic street scenes and write OUT/report.html:\n"
-        "IoU of each class before and after, curves, and pictures. About ten minutes on two cores.",
+        "IoU of each class before and after, curves, and pictures. About four minutes on two quiet cores.",
     )
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="output folder (default: demo)")
     length = parser.add_mutually_exclusive_group()

@@ -3,7 +3,15 @@
 import logging
 import warnings
 
-_CHATTER = ("litlogger", "litmodels", "TPU available", "Seed set to", "`weights_only` was not set")
+_CHATTER = (
+    "litlogger",
+    "litmodels",
+    "GPU available",
+    "TPU available",
+    "`Trainer.fit` stopped",
+    "Seed set to",
+    "`weights_only` was not set",
+)
 _WARNINGS = (
     "does not have many workers",
     "smaller than the logging interval",
