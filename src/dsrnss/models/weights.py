@@ -152,14 +152,18 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     return description
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     """Read a torch file without running any code that may hide in it.
+
+    Args:
+        path: The file.
+        mmap: Read tensors only when they are used.
 
     Raises:
         CheckpointError: If it is not a torch file, is cut off, or wants to run code.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"'{path}' is not a file of tensors alone: reading it could run code, so it is refused. "

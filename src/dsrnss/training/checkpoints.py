@@ -50,7 +50,7 @@ def steps_done(path: str | Path) -> int:
     """Optimiser steps behind a checkpoint; 0 where it does not say."""
     if "://" in str(path):
         return 0
-    return int(read_checkpoint(Path(path)).get("global_step", 0))
+    return int(read_checkpoint(Path(path), mmap=True).get("global_step", 0))
 
 
 def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
 
 from dsrnss import experiments
-from dsrnss.console import next_step, notice
+from dsrnss.console import notice
 from dsrnss.errors import CheckpointError, HardwareError, UsageError
 from dsrnss.experiments import ExperimentFile
-from dsrnss.reporting.tables import print_scores
-from dsrnss.training import arguments, checkpoints
+from dsrnss.training import arguments, checkpoints, remarks
 from dsrnss.training.explain import Context, check_groups, explain
-from dsrnss.training.metrics import model_scores
 from dsrnss.training.predictions import PredictionWriter
 from dsrnss.training.quiet import hush
 from dsrnss.training.run_progress import RunProgress
@@ -308,11 +304,10 @@ def main(argv: Sequence[str]) -> int:
     paths, args = experiments.split_arguments(words)
     cli = build(command, paths, ["--help"] if "--help-all" in args else args)
     if command == "fit":
-        _warn(cli)
+        remarks.before_fit(cli)
     _run(cli)
     if cli.trainer.is_global_zero:
-        _print_results(cli)
-        _say_next(cli)
+        remarks.after(cli)
     return 0
 
 
@@ -329,21 +324,6 @@ def _check_file(file: ExperimentFile) -> None:
         raise UsageError(
             f"{file.path}, line {file.lines['trainer.gpus']}: 'trainer.gpus' is now 'trainer.accelerator: gpu' and "
             "'trainer.devices: N'."
-        )
-
-
-def _warn(cli: ExperimentCLI) -> None:
-    """Say what is allowed but rarely meant."""
-    model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
-    if cli.ckpt_path is None and model.get("weights") == "random":
-        notice("the network starts from random weights (model.weights: random).")
-    warmup = getattr(model.get("schedule"), "warmup_steps", 0)
-    if steps <= warmup:
-        notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
-    if cli.ckpt_path is not None and (done := checkpoints.steps_done(cli.ckpt_path)) >= steps:
-        notice(
-            f"the checkpoint is at step {done} of {steps}: nothing is left to train. --trainer.max_steps goes further, "
-            "--model.weights FILE starts a new run from these weights."
         )
 
 
@@ -364,31 +344,3 @@ def _run(cli: ExperimentCLI) -> None:
         raise CheckpointError(
             f"'{cli.ckpt_path}' is of another network than this experiment describes:\n" + "\n".join(lines)
         ) from error
-
-
-def _print_results(cli: ExperimentCLI) -> None:
-    """The IoU of every class, a column for each set that was measured."""
-    results = getattr(cli.model, "results", {})
-    if cli.command in ("validate", "test") and results:
-        columns = {name: model_scores(name, scores) for name, scores in results.items()}
-        print_scores(Console(), columns, cli.model.label_space)
-
-
-def _say_next(cli: ExperimentCLI) -> None:
-    config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
-    if cli.command == "predict":
-        callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
-        written = sum(callback.written for callback in callbacks if isinstance(callback, PredictionWriter))
-        print(f"\nWrote {written} label maps to {cli.predictions}", file=sys.stderr)
-    if cli.command != "fit":
-        checkpoint = cli.ckpt_path or "CHECKPOINT"
-        next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])
-        return
-    if cli.run_folder is not None:
-        print(f"\nWrote {cli.run_folder}", file=sys.stderr)
-    last = cli.last_checkpoint
-    if last is not None and last.is_file():
-        next_step(
-            ["dsrnss", "validate", *config, "--ckpt_path", last],
-            ["dsrnss", "segment", "PHOTO.jpg", "--model", last, "--out", "out"],
-        )

@@ -1,10 +1,11 @@
 """Measuring and running a network on a data set, outside of Lightning."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dsrnss.data.base import SegmentationDataset
@@ -19,6 +20,20 @@ def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:
     if isinstance(batch, DsrnssError):
         raise batch
     return batch
+
+
+def count_batch(network: Segmentor, batch: Mapping[str, Tensor], confusion: ConfusionMatrix) -> None:
+    """Count what a network predicts for a batch.
+
+    Args:
+        network: In eval mode.
+        batch: `image` (B, 3, H, W) normalised RGB, `label` (B, Hl, Wl) train ids; logits are resized to the label.
+        confusion: Where to.
+    """
+    logits, size = network.predict(batch["image"]), batch["label"].shape[-2:]
+    if logits.shape[-2:] != size:
+        logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+    confusion.update(logits.max(1).indices, batch["label"])
 
 
 @torch.inference_mode()
@@ -41,7 +56,7 @@ def evaluate(
     for first in range(0, len(dataset), batch_size):
         indices = range(first, min(first + batch_size, len(dataset)))
         batch = _batch(view, indices)
-        confusion.update(network.predict(batch["image"]).max(1).indices, batch["label"])
+        count_batch(network, batch, confusion)
         advance(len(indices))
     return scores(confusion.compute().numpy(), dataset.label_space)
 

@@ -1,14 +1,13 @@
 """The adaptation task: one training step of the method (method section 1), validation and exact resume."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsrnss.adaptation.alignment import Aligner, Alignment
 from dsrnss.adaptation.augmentation import AugmentationConfig, strong_augment, uniform
@@ -25,67 +24,17 @@ from dsrnss.adaptation.mixing import (
 )
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher
-from dsrnss.errors import check_range
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
 from dsrnss.models.weights import CARD_KEY, DEMO_MODEL, describe, load_pretrained, load_state
+from dsrnss.training.config import SelfTrainingConfig, SourceConfig
+from dsrnss.training.evaluation import count_batch
 from dsrnss.training.losses import pixel_weighted_cross_entropy
 from dsrnss.training.metrics import ConfusionMatrix, Scores, class_balance, pixel_accuracy, scores
 from dsrnss.training.rng import restore_rng, rng_state
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, build_optimizer
 
 Batch = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class SelfTrainingConfig:
-    """The teacher and the mixed loss.
-
-    Args:
-        momentum: Final momentum of the teacher's moving average.
-        teacher_dropout: Leave the teacher's dropout and stochastic depth on, as officially.
-        adapt_to_reference: With probability 0.5 a step adapts to the day reference instead of the night image.
-        mixed_weight: Weight of the mixed loss.
-        joint_forward: Pass source and mixed images through the student as one batch, so that batch norms see both:
-            for backbones with batch norm. Officially one after the other.
-    """
-
-    momentum: float = 0.999
-    teacher_dropout: bool = False
-    adapt_to_reference: bool = False
-    mixed_weight: float = 1.0
-    joint_forward: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ConfigError: If a value is outside its range.
-        """
-        check_range("self_training.momentum", self.momentum, 0, 1)
-        check_range("self_training.mixed_weight", self.mixed_weight, 0)
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """The supervised part.
-
-    Args:
-        class_balance: Exponent of inverse-frequency class weights in the *source* loss; 0 switches them off, as in
-            the paper. Never used on pseudo-labels: there they break self-training.
-        augmentation: Photometric augmentation of the source images; none in the paper.
-    """
-
-    class_balance: float = 0.0
-    augmentation: AugmentationConfig | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ConfigError: If a value is outside its range.
-        """
-        check_range("source.class_balance", self.class_balance, 0)
 
 
 class AdaptationTask(L.LightningModule):
@@ -115,8 +64,8 @@ class AdaptationTask(L.LightningModule):
         weights: str = "random",
         optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008
-        source: SourceConfig = SourceConfig(),
-        self_training: SelfTrainingConfig = SelfTrainingConfig(),
+        source: SourceConfig = SourceConfig(),  # noqa: B008
+        self_training: SelfTrainingConfig = SelfTrainingConfig(),  # noqa: B008
         refinement: RefinementConfig = RefinementConfig(),  # noqa: B008
         mixing: MixingConfig = MixingConfig(),  # noqa: B008
         augmentation: AugmentationConfig = AugmentationConfig(),  # noqa: B008
@@ -295,11 +244,7 @@ class AdaptationTask(L.LightningModule):
             self.teacher.adopt_statistics(self.student)
 
     def _evaluate(self, batch: dict[str, Any], dataloader_idx: int) -> None:
-        logits = self.evaluated.predict(batch["image"])
-        labels = batch["label"]
-        if logits.shape[-2:] != labels.shape[-2:]:
-            logits = nn.functional.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)
-        self.confusion[dataloader_idx].update(logits.argmax(1), labels)
+        count_batch(self.evaluated, batch, self.confusion[dataloader_idx])
 
     def _end_evaluation(self, names: Sequence[str], stage: str) -> None:
         for name, confusion in zip(names, self.confusion, strict=True):

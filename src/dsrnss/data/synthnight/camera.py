@@ -48,12 +48,6 @@ class Camera:
         """Sine of the yaw."""
         return math.sin(self.yaw)
 
-    def rotate(self, x: float, y: float, z: float) -> tuple[float, float, float]:
-        """Turn a world point into camera coordinates (right, up, forward)."""
-        c, s = self.cos, self.sin
-        dx, dz = x - self.x, z - self.z
-        return c * dx - s * dz, y - self.y, s * dx + c * dz
-
     def unproject(self, u: Array, v: Array, depth: Array) -> tuple[Array, Array, Array]:
         """Return the world coordinates seen at image coordinates `u`, `v` and `depth` (broadcastable)."""
         xc = depth * ((u - self.u0) / self.focal)

@@ -12,7 +12,6 @@ from .textures import foliage, leaves
 from .types import ClassId, Colour, Point, tint
 
 CIRCLE = [(math.cos(math.pi * k / 6), math.sin(math.pi * k / 6)) for k in range(12)]
-OCTAGON = [(math.cos(math.pi * (k + 0.5) / 4), math.sin(math.pi * (k + 0.5) / 4)) for k in range(8)]
 TRUNK: Colour = (72, 58, 48)
 SODIUM: Colour = (255, 200, 120)
 SIGNAL: tuple[Colour, ...] = ((60, 220, 110), (250, 180, 30), (245, 40, 35))

@@ -1,0 +1,66 @@
+"""What an experiment says before and after its run: what is rarely meant, the scores, the next command."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+
+from dsrnss import experiments
+from dsrnss.console import next_step, notice
+from dsrnss.reporting.tables import print_scores
+from dsrnss.training import checkpoints
+from dsrnss.training.metrics import model_scores
+from dsrnss.training.predictions import PredictionWriter
+
+if TYPE_CHECKING:
+    from dsrnss.training.cli import ExperimentCLI
+
+
+def before_fit(cli: "ExperimentCLI") -> None:
+    """Say what is allowed but rarely meant."""
+    model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
+    if cli.ckpt_path is None and model.get("weights") == "random":
+        notice("the network starts from random weights (model.weights: random).")
+    warmup = getattr(model.get("schedule"), "warmup_steps", 0)
+    if steps <= warmup:
+        notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
+    if cli.ckpt_path is not None and (done := checkpoints.steps_done(cli.ckpt_path)) >= steps:
+        notice(
+            f"the checkpoint is at step {done} of {steps}: nothing is left to train. --trainer.max_steps goes further, "
+            "--model.weights FILE starts a new run from these weights."
+        )
+
+
+def after(cli: "ExperimentCLI") -> None:
+    """Print the scores, where files were written, and the command to type next."""
+    _print_results(cli)
+    _say_next(cli)
+
+
+def _print_results(cli: "ExperimentCLI") -> None:
+    """The IoU of every class, a column for each set that was measured."""
+    results = getattr(cli.model, "results", {})
+    if cli.command in ("validate", "test") and results:
+        columns = {name: model_scores(name, scores) for name, scores in results.items()}
+        print_scores(Console(), columns, cli.model.label_space)
+
+
+def _say_next(cli: "ExperimentCLI") -> None:
+    config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
+    if cli.command == "predict":
+        callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+        written = sum(callback.written for callback in callbacks if isinstance(callback, PredictionWriter))
+        print(f"\nWrote {written} label maps to {cli.predictions}", file=sys.stderr)
+    if cli.command != "fit":
+        checkpoint = cli.ckpt_path or "CHECKPOINT"
+        next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])
+        return
+    if cli.run_folder is not None:
+        print(f"\nWrote {cli.run_folder}", file=sys.stderr)
+    last = cli.last_checkpoint
+    if last is not None and last.is_file():
+        next_step(
+            ["dsrnss", "validate", *config, "--ckpt_path", last],
+            ["dsrnss", "segment", "PHOTO.jpg", "--model", last, "--out", "out"],
+        )
