@@ -1,7 +1,7 @@
 """Backbone and head behind one `forward`, whole-image and sliding-window prediction."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from dsrnss.errors import CheckpointError, ConfigError, did_you_mean
 from dsrnss.models.backbones.compact import COMPACT_VARIANTS, CompactNet
 from dsrnss.models.backbones.mit import MIT_VARIANTS, MixTransformer
+from dsrnss.models.backbones.resnet import RESNET_VARIANTS, ResNet
 from dsrnss.models.heads.daformer import DAFormerHead
+from dsrnss.models.heads.deeplabv2 import DeepLabV2Head
 from dsrnss.models.heads.fpn import FPNHead
-
-SMALLEST_SIDE = 32
-"""Pictures below this many pixels are padded by their edge: the last stage has stride 32."""
+from dsrnss.models.heads.refinenet import RefineNetHead
+from dsrnss.models.heads.segformer import SegFormerHead
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,16 @@ class NetworkConfig:
     """What a network is made of; it is stored beside its weights.
 
     Args:
-        backbone: `mit_b0` to `mit_b5`, or `compact` (a small convolutional encoder for CPUs).
-        head: `daformer`, or `fpn` (a light one for CPUs).
-        head_channels: Channels inside the head.
+        backbone: `mit_b0` to `mit_b5`; `resnet18_v1c`, `resnet50_v1c`, `resnet101_v1c` (deep stem) or the same without
+            `_v1c` (torchvision's stem); `compact` (a small convolutional encoder for CPUs).
+        head: `daformer`, `segformer`, `deeplabv2`, `refinenet`, or `fpn` (a light one for CPUs).
+        head_channels: Channels inside the head; `deeplabv2` and `refinenet` have none to choose.
         num_classes: Number of classes.
         drop_path: Stochastic depth of the backbone's last block.
-        dropout: Dropout2d before the classifier.
+        dropout: Dropout2d before the classifier; `deeplabv2` has none, `refinenet` its own of 0.5.
+        hrda: Fuse a wide low-resolution and a narrow high-resolution view (HRDA).
+        strides: Of the four stages of a ResNet; None: 1, 2, 1, 1 under the DeepLabV2 head, else 1, 2, 2, 2.
+        dilations: Of the four stages of a ResNet; None: 1, 1, 2, 4 under the DeepLabV2 head, else 1, 1, 1, 1.
     """
 
     backbone: str = "mit_b5"
@@ -38,6 +43,9 @@ class NetworkConfig:
     num_classes: int = 19
     drop_path: float = 0.1
     dropout: float = 0.1
+    hrda: bool = False
+    strides: tuple[int, int, int, int] | None = None
+    dilations: tuple[int, int, int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain values, for JSON."""
@@ -53,19 +61,34 @@ class NetworkConfig:
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             raise CheckpointError(f"The network's configuration has unknown keys {unknown}: a newer dsrnss wrote it.")
-        return cls(**values)
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+
+class Detail(NamedTuple):
+    """The high-resolution view of a training pass of HRDA.
+
+    Attributes:
+        logits: (B, C, h, w) class scores of the detail crop, at the head's resolution.
+        box: Top, left, height and width of the crop in pixels of the image.
+    """
+
+    logits: Tensor
+    box: tuple[int, int, int, int]
 
 
 class SegmentorOutput(NamedTuple):
     """What a forward pass gives.
 
     Attributes:
-        logits: (B, C, h, w) class scores at the head's resolution (stride 4).
-        features: The backbone's maps, finest first.
+        logits: (B, C, h, w) class scores at the head's resolution (stride 4; DeepLabV2: 8).
+        features: The backbone's maps, finest first; of HRDA those of the context.
+        detail: The high-resolution view, if HRDA was given a crop.
     """
 
     logits: Tensor
     features: list[Tensor]
+    detail: Detail | None = None
 
 
 def _mit(config: NetworkConfig) -> MixTransformer:
@@ -76,11 +99,25 @@ def _compact(config: NetworkConfig) -> CompactNet:
     return CompactNet(config.backbone)
 
 
+def _resnet(config: NetworkConfig) -> ResNet:
+    dilated = config.head == "deeplabv2"
+    strides = config.strides or ((1, 2, 1, 1) if dilated else (1, 2, 2, 2))
+    dilations = config.dilations or ((1, 1, 2, 4) if dilated else (1, 1, 1, 1))
+    return ResNet(config.backbone, strides, dilations)
+
+
 BACKBONES: dict[str, Callable[[NetworkConfig], nn.Module]] = {
     **dict.fromkeys(MIT_VARIANTS, _mit),
     **dict.fromkeys(COMPACT_VARIANTS, _compact),
+    **dict.fromkeys(RESNET_VARIANTS, _resnet),
 }
-HEADS: dict[str, type[DAFormerHead] | type[FPNHead]] = {"daformer": DAFormerHead, "fpn": FPNHead}
+HEADS: dict[str, Callable[[Sequence[int], int, int, float], nn.Module]] = {
+    "daformer": DAFormerHead,
+    "deeplabv2": DeepLabV2Head,
+    "fpn": FPNHead,
+    "refinenet": RefineNetHead,
+    "segformer": SegFormerHead,
+}
 
 
 def list_models() -> list[str]:
@@ -92,12 +129,18 @@ def build_segmentor(config: NetworkConfig) -> "Segmentor":
     """Build a network with fresh weights.
 
     Raises:
-        ConfigError: If the backbone or the head is unknown.
+        ConfigError: If the backbone or the head is unknown, or they do not go together.
     """
     for kind, name, known in (("backbone", config.backbone, BACKBONES), ("head", config.head, HEADS)):
         if name not in known:
             raise ConfigError(f"Unknown {kind} '{name}'.{did_you_mean(name, known)}")
-    return Segmentor(config)
+    if not config.hrda:
+        return Segmentor(config)
+    if config.head == "deeplabv2":
+        raise ConfigError("HRDA needs a head whose logits have stride 4, which 'deeplabv2' has not: use 'daformer'.")
+    from dsrnss.models.hrda import HRDA
+
+    return HRDA(config)
 
 
 class Segmentor(nn.Module):
@@ -107,6 +150,11 @@ class Segmentor(nn.Module):
         config: What it is made of.
     """
 
+    smallest_side = 32
+    """Pictures below this many pixels are padded by their edge: the last stage has stride 32."""
+    multiple = 1
+    """`predict` pads pictures by their edge to a multiple of this."""
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
@@ -114,16 +162,26 @@ class Segmentor(nn.Module):
         channels: tuple[int, ...] = self.backbone.channels  # type: ignore[assignment]
         self.head = HEADS[config.head](channels, config.num_classes, config.head_channels, config.dropout)
 
-    def forward(self, images: Tensor) -> SegmentorOutput:
+    def view(self, images: Tensor) -> Tensor:
+        """What the backbone sees of a batch: (B, 3, H, W) -> the same; HRDA halves it."""
+        return images
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """The backbone's maps of a batch (B, 3, H, W), finest first; of HRDA those of the context."""
+        features: list[Tensor] = self.backbone(self.view(images))
+        return features
+
+    def forward(self, images: Tensor, detail_box: tuple[int, int] | None = None) -> SegmentorOutput:
         """Segment a batch.
 
         Args:
             images: (B, 3, H, W) ImageNet-normalised RGB.
+            detail_box: Only of HRDA, see there.
 
         Returns:
-            Logits at stride 4 and the backbone's feature maps.
+            Logits at the head's resolution and the backbone's feature maps.
         """
-        features = self.backbone(images)
+        features = self.encode(images)
         return SegmentorOutput(self.head(features), features)
 
     def predict(
@@ -162,7 +220,7 @@ class Segmentor(nn.Module):
 
     def _predict_whole(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        padded = pad_to_smallest(images)
+        padded = pad_image(images, self.smallest_side, self.multiple)
         logits = F.interpolate(
             self(padded).logits.float(), size=padded.shape[-2:], mode="bilinear", align_corners=False
         )
@@ -185,11 +243,31 @@ class Segmentor(nn.Module):
         return total.div_(count)
 
 
-def pad_to_smallest(images: Tensor, smallest: int = SMALLEST_SIDE) -> Tensor:
-    """Repeat the right and lower edge of pictures that are smaller than the network's stride."""
-    height, width = images.shape[-2:]
-    missing = (0, max(smallest - width, 0), 0, max(smallest - height, 0))
-    return F.pad(images, missing, mode="replicate") if any(missing) else images
+def split_output(output: SegmentorOutput, sizes: Sequence[int]) -> list[SegmentorOutput]:
+    """Take the output of a joined batch apart.
+
+    Args:
+        output: Of the joined batch.
+        sizes: Images of each part.
+    """
+    logits = output.logits.split(list(sizes))
+    features = zip(*(feature.split(list(sizes)) for feature in output.features), strict=True)
+    details: Sequence[Detail | None] = [None] * len(sizes)
+    if output.detail is not None:
+        details = [Detail(part, output.detail.box) for part in output.detail.logits.split(list(sizes))]
+    return [SegmentorOutput(lo, list(f), d) for lo, f, d in zip(logits, features, details, strict=True)]
+
+
+def pad_image(images: Tensor, smallest: int, multiple: int = 1) -> Tensor:
+    """Repeat the right and lower edge of pictures whose sides are too small or no multiple of a number.
+
+    Args:
+        images: (B, 3, H, W).
+        smallest: Least side in pixels.
+        multiple: Of what the sides must be a multiple.
+    """
+    right, bottom = (-(-max(side, smallest) // multiple) * multiple - side for side in images.shape[:-3:-1])
+    return F.pad(images, (0, right, 0, bottom), mode="replicate") if right or bottom else images
 
 
 def window_boxes(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrnss.models.heads.daformer import ConvModule
+from dsrnss.models.heads.layers import ConvModule
 
 
 class FPNHead(nn.Module):

@@ -1,0 +1,43 @@
+"""The SegFormer head (arXiv 2105.15203, section 3.2); HRDA's scale attention is one too."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dsrnss.models.heads.layers import ConvModule, LinearEmbedding, initialise_classifier, resize_to_first
+
+
+class SegFormerHead(nn.Module):
+    """Embed each stage, bring all to the first stage's size, fuse by a 1x1 convolution, classify.
+
+    Args:
+        in_channels: Channels of the feature maps, finest first.
+        num_classes: Number of classes.
+        channels: Channels of the embeddings and of the fused map.
+        dropout: Dropout2d before the classifier.
+    """
+
+    def __init__(self, in_channels: Sequence[int], num_classes: int, channels: int = 256, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.levels = len(in_channels)
+        for level, inputs in enumerate(in_channels, start=1):
+            self.add_module(f"linear_c{level}", LinearEmbedding(inputs, channels))
+        self.linear_fuse = ConvModule(channels * self.levels, channels, 1)
+        self.dropout = nn.Dropout2d(dropout)
+        self.linear_pred = nn.Conv2d(channels, num_classes, 1)
+        initialise_classifier(self.linear_pred)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Classify each position of the finest feature map.
+
+        Args:
+            features: Maps (B, C_i, H_i, W_i), finest first.
+
+        Returns:
+            (B, num_classes, H_0, W_0) logits.
+        """
+        embedded = [getattr(self, f"linear_c{i}")(f) for i, f in enumerate(features, start=1)]
+        coarsest_first = torch.cat(resize_to_first(embedded)[::-1], dim=1)
+        logits: Tensor = self.linear_pred(self.dropout(self.linear_fuse(coarsest_first)))
+        return logits
