@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import data, demo, experiment, segment
+from dsrnss.commands import data, demo, experiment, segment, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.errors import DsrnssError, UsageError, did_you_mean
 
@@ -34,6 +34,7 @@ def build_parser() -> Parser:
     for name, title in experiment.COMMANDS.items():
         commands.add_parser(name, help=title, add_help=False)
     data.add_parser(commands)
+    weights.add_parser(commands)
     return parser
 
 

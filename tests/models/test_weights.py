@@ -79,8 +79,20 @@ def test_a_pickle_with_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_foreign_checkpoint(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="not a checkpoint of `dsrnss fit`"):
+    with pytest.raises(CheckpointError, match="layout of no network that is known"):
         load_pretrained(tmp_path / "other.pth")
+
+
+def test_a_folder_has_a_model_card_that_can_be_made_ones_own(network: Segmentor, tmp_path: Path) -> None:
+    folder = save_pretrained(network, tmp_path / "folder", card={"licence": "CC0", "steps": 7})
+    card = (folder / "README.md").read_text()
+    for words in ("CC0", "| steps | 7 |", "18. bicycle", "Segmenter.from_pretrained"):
+        assert words in card
+    save_pretrained(network, folder, card={"steps": 8})
+    assert "| steps | 8 |" in (folder / "README.md").read_text()
+    (folder / "README.md").write_text("mine")
+    save_pretrained(network, folder)
+    assert (folder / "README.md").read_text() == "mine"
 
 
 def test_what_does_not_fit_is_listed(network: Segmentor, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="CKPT",
-        help=".ckpt of `dsrnss fit`, .safetensors file or folder of a saved model (default: the packaged demo model)",
+        help="checkpoint (ours or the authors'), .safetensors file, folder of a saved model, a name of "
+        "`dsrnss weights list` or a Hugging Face id (default: the packaged demo model)",
     )
     parser.add_argument(
         "--which",

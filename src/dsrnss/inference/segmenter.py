@@ -86,18 +86,19 @@ class Segmenter:
         height: int | None = None,
         window: tuple[int, int] | None = None,
     ) -> "Segmenter":
-        """Read a network from a file.
+        """Read a network, whoever published it.
 
         Args:
-            path: A .ckpt of `dsrnss fit`, a .safetensors file or a folder of `save_pretrained`; by default the packaged
-                demo network, which has seen only synthetic scenes.
+            path: A file (.ckpt, .safetensors, .pth) or folder of this package, of the authors, or a SegFormer of NVIDIA
+                or Hugging Face; a name of `dsrnss weights list`; or a repository on the Hugging Face hub, "user/name".
+                By default the packaged demo network, which has seen only synthetic scenes.
             which: Of a .ckpt, the student or its moving average.
             device: As in the constructor.
             height: As in the constructor.
             window: As in the constructor.
 
         Raises:
-            CheckpointError: If there is no such file, or it is broken or not ours.
+            CheckpointError: If there is no such file, it is broken, or it holds no network that is known.
             ConfigError: As in the constructor.
             HardwareError: As in the constructor.
         """

@@ -1,30 +1,47 @@
-"""Reading and writing networks: own folders and safetensors files, and the checkpoints of `dsrnss fit`."""
+"""Reading and writing networks: own folders and files, and every published layout of checkpoint."""
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 import dsrnss
+from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, CoOccurrence, LabelSpace
+from dsrnss.models.account import Account, compare, fits
+from dsrnss.models.architecture import infer, name_backbone
+from dsrnss.models.files import CARD_KEY, CONFIG_FILE, WEIGHTS_FILE, Found, find
+from dsrnss.models.formats import PARTS, Which
+from dsrnss.models.model_card import CARD_FILE, may_replace, model_card
+from dsrnss.models.reading import State, read_checkpoint
+from dsrnss.models.registry import REGISTRY
+from dsrnss.models.resolving import resolve
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
 from dsrnss.writing import why_not_written, write_atomically
 
+__all__ = [
+    "CARD_KEY",
+    "DEMO_MODEL",
+    "Account",
+    "Pretrained",
+    "describe",
+    "label_space_from_dict",
+    "load_backbone",
+    "load_pretrained",
+    "load_state",
+    "read_checkpoint",
+    "resolve",
+    "save_pretrained",
+]
+
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-CARD_KEY = "dsrnss"
-"""Under this key our description stands in a Lightning checkpoint and in a safetensors file's metadata."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +52,13 @@ class Pretrained:
         segmentor: In eval mode, on the CPU.
         label_space: The classes it tells apart.
         card: What is known of its training.
+        account: What became of the tensors of its file.
     """
 
     segmentor: Segmentor
     label_space: LabelSpace
     card: dict[str, Any]
+    account: Account
 
 
 def describe(config: NetworkConfig, label_space: LabelSpace, card: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,158 +74,6 @@ def describe(config: NetworkConfig, label_space: LabelSpace, card: Mapping[str, 
     }
 
 
-def save_pretrained(
-    segmentor: Segmentor,
-    path: str | Path,
-    label_space: LabelSpace = CITYSCAPES,
-    card: Mapping[str, Any] | None = None,
-    *,
-    half: bool = False,
-) -> Path:
-    """Write a network as a folder (config.json and model.safetensors) or, if `path` ends so, as one .safetensors file.
-
-    Args:
-        segmentor: The network.
-        path: Where to; nothing half-written is left there under this name.
-        label_space: The classes it tells apart.
-        card: What is known of its training: JSON values.
-        half: Store floats in 16 bits, half the size.
-
-    Returns:
-        The path.
-
-    Raises:
-        CheckpointError: If it cannot be written there.
-    """
-    path = Path(path)
-    description = json.dumps(describe(segmentor.config, label_space, card or {}), indent=1)
-    state = {name: _storable(tensor, half) for name, tensor in segmentor.state_dict().items()}
-    data = save(state, metadata={CARD_KEY: description, "format": "pt"})
-    try:
-        if path.suffix == ".safetensors":
-            write_atomically(path, data)
-        else:
-            write_atomically(path / WEIGHTS_FILE, data)
-            write_atomically(path / CONFIG_FILE, description.encode())
-    except OSError as error:
-        raise CheckpointError(f"Cannot write the network to '{path}': {why_not_written(error)}") from error
-    return path
-
-
-def _storable(tensor: Tensor, half: bool) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if half and tensor.is_floating_point() else tensor
-
-
-def load_pretrained(path: str | Path, which: Literal["student", "teacher"] = "student") -> Pretrained:
-    """Read a network.
-
-    Args:
-        path: A folder written by `save_pretrained`, a .safetensors file, or a checkpoint (.ckpt) of `dsrnss fit`.
-        which: Of a checkpoint, the student or its moving average.
-
-    Returns:
-        The network in eval mode, its classes and its card.
-
-    Raises:
-        CheckpointError: If there is no such file, it is broken, is not ours or does not fit its own description.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise CheckpointError(
-            f"No model at '{path}'. Give a .ckpt, a .safetensors file or a folder with {WEIGHTS_FILE}."
-        )
-    if which == "teacher" and (path.is_dir() or path.suffix == ".safetensors"):
-        raise CheckpointError(f"'{path}' holds one network: only a checkpoint (.ckpt) of `dsrnss fit` has a teacher.")
-    if path.is_dir():
-        return _load_folder(path)
-    if path.suffix == ".safetensors":
-        state, metadata = _read_safetensors(path)
-        if CARD_KEY not in metadata:
-            raise CheckpointError(f"'{path}' was not written by dsrnss: its metadata have no '{CARD_KEY}' entry.")
-        return _assemble(path, state, _parse(path, metadata[CARD_KEY]))
-    return _load_checkpoint(path, which)
-
-
-def _load_folder(path: Path) -> Pretrained:
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (path / name).is_file():
-            raise CheckpointError(f"The folder '{path}' has no {name}: it is not a model saved by dsrnss.")
-    state, _ = _read_safetensors(path / WEIGHTS_FILE)
-    return _assemble(path, state, _parse(path / CONFIG_FILE, (path / CONFIG_FILE).read_text()))
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"'{path}' is not a readable safetensors file: {error}.") from error
-
-
-def _parse(path: Path, text: str) -> dict[str, Any]:
-    try:
-        description: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"The description of the network in '{path}' is not JSON: {error}.") from error
-    return description
-
-
-def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
-    """Read a torch file without running any code that may hide in it.
-
-    Args:
-        path: The file.
-        mmap: Read tensors only when they are used.
-
-    Raises:
-        CheckpointError: If it is not a torch file, is cut off, or wants to run code.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"'{path}' is not a file of tensors alone: reading it could run code, so it is refused. "
-            "Convert it where it comes from: torch.save(model.state_dict(), FILE)."
-        ) from error
-    except Exception as error:  # a broken file makes the unpickler trip over anything
-        reason = (str(error).splitlines() or ["it is empty"])[0]
-        raise CheckpointError(f"'{path}' is not a readable checkpoint: {reason}.") from error
-    if not isinstance(checkpoint, dict):
-        raise CheckpointError(f"'{path}' holds a {type(checkpoint).__name__}, not a checkpoint of `dsrnss fit`.")
-    return checkpoint
-
-
-def _load_checkpoint(path: Path, which: str) -> Pretrained:
-    checkpoint = read_checkpoint(path)
-    if CARD_KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise CheckpointError(f"'{path}' is not a checkpoint of `dsrnss fit`: it has no '{CARD_KEY}' entry.")
-    state = _part(checkpoint["state_dict"], "student.")
-    if which == "teacher":
-        # the teacher is evaluated with the student's batch-norm statistics, as in training
-        averaged = _part(checkpoint["state_dict"], "teacher.network.")
-        state.update({k: v for k, v in averaged.items() if k.rpartition(".")[2] not in _STATISTICS})
-    return _assemble(path, state, checkpoint[CARD_KEY])
-
-
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _assemble(path: Path, state: dict[str, Tensor], description: dict[str, Any]) -> Pretrained:
-    try:
-        config = NetworkConfig.from_dict(description["network"])
-        label_space = label_space_from_dict(description["label_space"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"The description of the network in '{path}' is incomplete: {error}.") from error
-    segmentor = build_segmentor(config)
-    load_state(segmentor, state, str(path))
-    return Pretrained(segmentor.eval(), label_space, description.get("card", {}))
-
-
 def label_space_from_dict(values: Mapping[str, Any]) -> LabelSpace:
     """Rebuild a label space from the plain values of `describe`."""
     plain = dict(values)
@@ -220,27 +87,238 @@ def label_space_from_dict(values: Mapping[str, Any]) -> LabelSpace:
     return LabelSpace(**plain)
 
 
-def load_state(segmentor: Segmentor, state: Mapping[str, Tensor], source: str) -> None:
+def save_pretrained(
+    segmentor: Segmentor,
+    path: str | Path,
+    label_space: LabelSpace = CITYSCAPES,
+    card: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
+) -> Path:
+    """Write a network as a folder (config.json, model.safetensors and a model card) or as one .safetensors file.
+
+    Args:
+        segmentor: The network.
+        path: Where to: a file if it ends in .safetensors; nothing half-written is left there under this name.
+        label_space: The classes it tells apart.
+        card: What is known of its training: JSON values.
+        half: Store floats in 16 bits, half the size.
+
+    Returns:
+        The path.
+
+    Raises:
+        CheckpointError: If it cannot be written there.
+    """
+    path = Path(path)
+    values = describe(segmentor.config, label_space, card or {})
+    description = json.dumps(values, indent=1)
+    state = {name: _storable(tensor, half) for name, tensor in segmentor.state_dict().items()}
+    data = save(state, metadata={CARD_KEY: description, "format": "pt"})
+    try:
+        if path.suffix == ".safetensors":
+            write_atomically(path, data)
+        else:
+            write_atomically(path / WEIGHTS_FILE, data)
+            write_atomically(path / CONFIG_FILE, description.encode())
+            if may_replace(path / CARD_FILE):
+                write_atomically(path / CARD_FILE, model_card(values, path.name).encode())
+    except OSError as error:
+        raise CheckpointError(f"Cannot write the network to '{path}': {why_not_written(error)}") from error
+    return path
+
+
+def _storable(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.is_floating_point() else tensor
+
+
+def load_pretrained(path: str | Path, which: Which = "student", strict: bool = True) -> Pretrained:
+    """Read a network, whoever published it.
+
+    Args:
+        path: A folder of `save_pretrained`; a file (.safetensors, .ckpt, .pth, .bin): of this package, of the authors
+            (the network is inferred from the names and shapes of its tensors), or a SegFormer of NVIDIA or Hugging
+            Face; a name of `dsrnss weights list`; or a repository on the Hugging Face hub, "user/name".
+        which: Of a checkpoint that has both, the student or its moving average.
+        strict: Refuse what does not fit to the last tensor; otherwise go on and say what does not.
+
+    Returns:
+        The network in eval mode, its classes, its card and the account of its tensors.
+
+    Raises:
+        CheckpointError: If there is no such file, it is broken, or it does not fit.
+    """
+    found, source = find(resolve(path), which), str(path)
+    config, label_space, card = plan(found, source)
+    segmentor, account = _assemble(config, found, source, strict)
+    if found.description is None or not account.complete:
+        notice(str(account))
+    return Pretrained(segmentor.eval(), label_space, card, account)
+
+
+def plan(found: Found, source: str) -> tuple[NetworkConfig, LabelSpace, dict[str, Any]]:
+    """The configuration, classes and card of what was found: as described there, or inferred from its tensors.
+
+    Raises:
+        CheckpointError: If it is no whole network.
+    """
+    if found.description is not None:
+        return _described(found)
+    if not found.contents.state:
+        raise CheckpointError(f"'{source}' holds an {found.contents.format}, which segments nothing.")
+    config = infer(found.contents, source)
+    card = _card(found, config)
+    if source in REGISTRY:
+        card |= {"name": source, "licence": REGISTRY[source].licence, "paper": REGISTRY[source].paper}
+    return config, _label_space(config.num_classes, found.class_names, source), card
+
+
+def account_of(module: nn.Module, state: State, source: str, left_out: Mapping[str, int]) -> Account:
+    """How tensors fit a network, which may be on the meta device; nothing is copied."""
+    own = module.state_dict()
+    state, remarks = _with_counters(own, state)
+    return compare(own, state, source, left_out, remarks)
+
+
+def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> Account:
+    """Fill a backbone from a file of its own, or from the backbone in a whole network.
+
+    Args:
+        backbone: MiT, ResNet or VGG-16.
+        path: As of `load_pretrained`, and files of a backbone alone (ImageNet): MiT of NVIDIA, mmsegmentation or
+            Hugging Face, ResNet and VGG of torchvision, ResNet v1c of OpenMMLab.
+        strict: Refuse what does not fit to the last tensor; otherwise load what fits and say what does not.
+
+    Returns:
+        The account of the tensors.
+
+    Raises:
+        CheckpointError: If there is no such file, it is broken, or does not fit; the backbone is then as it was.
+    """
+    contents, source = find(resolve(path)).contents, str(path)
+    state, own = contents.part("backbone"), backbone.state_dict()
+    if not state:
+        raise CheckpointError(f"'{source}' ({contents.format}) holds no backbone.")
+    left_out = dict(contents.left_out)
+    for part in ("head", "hrda_scale_attention"):
+        if tensors := contents.part(part):
+            left_out[part] = left_out.get(part, 0) + len(tensors)
+    strangers = {key: value for key, value in contents.state.items() if key.partition(".")[0] not in PARTS}
+    account = _fill(backbone, {**state, **strangers}, own, source, left_out, strict, _kinds(own, state, source))
+    notice(str(account))
+    return account
+
+
+def load_state(segmentor: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load all tensors of a network, none more, none fewer.
 
     Raises:
-        CheckpointError: Listing what is missing, unexpected or of another shape.
+        CheckpointError: Listing what is missing, unexpected, of another shape or not finite; the network is then as
+            it was.
     """
-    own = segmentor.state_dict()
-    problems = {
-        "missing": sorted(set(own) - set(state)),
-        "unexpected": sorted(set(state) - set(own)),
-        "of another shape": [
-            f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
-            for k in own
-            if k in state and state[k].shape != own[k].shape
-        ],
-    }
-    if any(problems.values()):
-        lists = "; ".join(
-            f"{len(keys)} {kind}: {', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''}"
-            for kind, keys in problems.items()
-            if keys
+    _fill(segmentor, dict(state), segmentor.state_dict(), source, {}, True, "")
+
+
+def _fill(
+    module: nn.Module,
+    state: State,
+    own: Mapping[str, Tensor],
+    source: str,
+    left_out: Mapping[str, int],
+    strict: bool,
+    why: str,
+) -> Account:
+    state, remarks = _with_counters(own, state)
+    account = compare(own, state, source, left_out, remarks)
+    if strict:
+        _refuse_misfit(account, why or _name(module))
+    # all is checked: only now is anything copied
+    chosen = {key: state[key].to(own[key].dtype) for key in own if key in state and fits(own[key], state[key])}
+    module.load_state_dict(chosen, strict=False)
+    return account
+
+
+def _refuse_misfit(account: Account, why: str) -> None:
+    if not account.complete:
+        raise CheckpointError(
+            f"'{account.source}' does not fit {why}: {account.problems()}. Only {account.loaded} of {account.total} "
+            "tensors fit; nothing was loaded."
         )
-        raise CheckpointError(f"'{source}' does not fit the network {segmentor.config.backbone}: {lists}.")
-    segmentor.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
+
+
+def _name(module: nn.Module) -> str:
+    config = getattr(module, "config", None)
+    if isinstance(config, NetworkConfig):
+        return f"the network {config.backbone} + {config.head}{', HRDA' if config.hrda else ''}"
+    return f"the {type(module).__name__}"
+
+
+def _kinds(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> str:
+    """Names of both backbones, where they can be told."""
+    try:
+        wanted, given = name_backbone(own, source), name_backbone(state, source)
+    except CheckpointError:
+        return "the backbone"
+    return f"the backbone {wanted}" + (f", because it holds {given}" if wanted != given else "")
+
+
+def _with_counters(own: Mapping[str, Tensor], state: State) -> tuple[State, list[str]]:
+    """Old files lack the counters of batch norm, which only training with a cumulative average reads: they are 0."""
+    counters = [key for key in own if key.endswith(".num_batches_tracked")]
+    if not counters or any(key.endswith("num_batches_tracked") for key in state):
+        return state, []
+    zeros = {key: torch.zeros((), dtype=torch.int64) for key in counters if f"{key[:-19]}running_var" in state}
+    remarks = [f"{len(zeros)} batch counters are not in the file and start at 0."] if zeros else []
+    return {**state, **zeros}, remarks
+
+
+def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) -> tuple[Segmentor, Account]:
+    """Build the network only if its file fits: a file of nonsense shapes must not take memory."""
+    with torch.device("meta"):
+        segmentor = build_segmentor(config)
+    own = segmentor.state_dict()
+    state, remarks = _with_counters(own, found.contents.state)
+    account = compare(own, state, source, found.contents.left_out, remarks)
+    if strict:
+        _refuse_misfit(account, _name(segmentor))
+    if not account.complete:
+        segmentor = build_segmentor(config)
+        return segmentor, _fill(segmentor, state, own, source, found.contents.left_out, False, "")
+    # copied, because tensors of a file may share memory, and what is not aligned computes other last digits
+    segmentor.load_state_dict(
+        {key: torch.empty_like(own[key], device="cpu").copy_(state.pop(key)) for key in own}, assign=True
+    )
+    return segmentor, account
+
+
+def _described(found: Found) -> tuple[NetworkConfig, LabelSpace, dict[str, Any]]:
+    description = found.description or {}
+    try:
+        config = NetworkConfig.from_dict(description["network"])
+        label_space = label_space_from_dict(description["label_space"])
+        return config, label_space, dict(description.get("card") or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"The description of the network in '{found.path}' is incomplete: {error}.") from error
+
+
+def _label_space(num_classes: int, names: tuple[str, ...], source: str) -> LabelSpace:
+    """Cityscapes' classes for 19 of them; else the file's names, or numbers."""
+    if num_classes == CITYSCAPES.num_classes:
+        return CITYSCAPES
+    if not 2 <= num_classes <= 254:
+        raise CheckpointError(f"'{source}' tells {num_classes} classes apart; expected 2 to 254.")
+    names = names if len(names) == num_classes else tuple(f"class {index}" for index in range(num_classes))
+    return LabelSpace(names, tuple((37 * i % 256, 101 * i % 256, 173 * i % 256) for i in range(1, num_classes + 1)))
+
+
+def _card(found: Found, config: NetworkConfig) -> dict[str, Any]:
+    """What a foreign file tells of its training, and the size of pictures that its authors evaluate at."""
+    card: dict[str, Any] = {"source": found.path.name, "format": found.contents.format}
+    if config.num_classes == CITYSCAPES.num_classes:
+        if config.head == "segformer":
+            card |= {"image_height": 1024, "image_width": 2048}
+        else:
+            height, width = (1080, 1920) if config.hrda else (540, 960)
+            card |= {"image_height": height, "image_width": width}
+    return card

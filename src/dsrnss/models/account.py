@@ -1,0 +1,127 @@
+"""The account of a loading: every tensor of the network and of the file is loaded, left out with a reason, or named."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+_LISTED = 12
+"""So many names are listed one by one; more are summed up by what they begin with."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of the tensors of a file and of a network.
+
+    Attributes:
+        source: The file.
+        loaded: Tensors of the network that were filled.
+        total: Tensors of the network.
+        missing: Names that the network has and the file has not.
+        unexpected: Names that the file has and the network has not.
+        misshapen: Names with both shapes (or types) where they differ.
+        broken: Names of tensors with NaN or infinite values.
+        left_out: What the file holds beside the network, with its number of tensors.
+        remarks: What else is to be known.
+    """
+
+    source: str
+    loaded: int
+    total: int
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor fits."""
+        return not self.problems()
+
+    def problems(self) -> str:
+        """Lists of what does not fit; empty if all does."""
+        kinds = {
+            "missing": self.missing,
+            "unexpected": self.unexpected,
+            "of another shape": self.misshapen,
+            "with NaN or infinite values": self.broken,
+        }
+        return "; ".join(f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds.items() if names)
+
+    def __str__(self) -> str:
+        lines = [f"{self.loaded}/{self.total} tensors loaded from '{self.source}'."]
+        if self.left_out:
+            parts = ", ".join(f"{what} ({count})" for what, count in self.left_out.items())
+            lines.append(f"Left out, not part of the network: {parts}.")
+        if not self.complete:
+            lines.append(f"{self.problems()}.")
+        return " ".join([*lines, *self.remarks])
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    if len(names) <= _LISTED:
+        return ", ".join(names)
+    groups = Counter(".".join(name.partition(" ")[0].split(".")[:2]) for name in names)
+    if len(groups) <= _LISTED:
+        return ", ".join(f"{group}.* ({count})" for group, count in groups.items())
+    groups = Counter(name.partition(" ")[0].partition(".")[0] for name in names)
+    return ", ".join(f"{group}.* ({count})" for group, count in groups.items())
+
+
+def compare(
+    own: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    source: str,
+    left_out: Mapping[str, int] | None = None,
+    remarks: Iterable[str] = (),
+) -> Account:
+    """Compare a file's tensors with a network's, before any is copied.
+
+    Args:
+        own: The network's; they may be on the meta device.
+        state: The file's, in the network's names.
+        source: The file, for messages.
+        left_out: What else is in the file.
+        remarks: What else is to be known.
+    """
+    both = own.keys() & state.keys()
+    misshapen = [
+        f"{key} {_kind(state[key])} for {_kind(own[key])}"
+        for key in own
+        if key in both and not fits(own[key], state[key])
+    ]
+    shaped = [key for key in own if key in both and fits(own[key], state[key])]
+    broken = [key for key in shaped if not _finite(state[key])]
+    return Account(
+        source=source,
+        loaded=len(shaped),
+        total=len(own),
+        missing=tuple(sorted(own.keys() - state.keys())),
+        unexpected=tuple(sorted(state.keys() - own.keys())),
+        misshapen=tuple(misshapen),
+        broken=tuple(broken),
+        left_out=dict(left_out or {}),
+        remarks=tuple(remarks),
+    )
+
+
+def fits(own: Tensor, other: Tensor) -> bool:
+    """Whether a file's tensor can fill a network's: shape and kind of number."""
+    if own.shape != other.shape or other.is_complex():
+        return False
+    # a batch counter may have been stored as a float, but rounded weights are no weights
+    return other.is_floating_point() or not own.is_floating_point()
+
+
+def _finite(tensor: Tensor) -> bool:
+    return tensor.is_meta or not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _kind(tensor: Tensor) -> str:
+    kind = "" if tensor.is_floating_point() or tensor.ndim == 0 else f" {tensor.dtype}"
+    return f"{tuple(tensor.shape)}{kind}"
