@@ -36,8 +36,23 @@ class Aligner(Protocol):
         """
         ...
 
+    def load(self) -> None:
+        """Read weights, if there are any to read; called once before training.
 
-class IdentityAligner:
+        Raises:
+            CheckpointError: If they cannot be had.
+        """
+        ...
+
+
+class WeightlessAligner:
+    """An aligner that has nothing to load."""
+
+    def load(self) -> None:
+        """Nothing to do."""
+
+
+class IdentityAligner(WeightlessAligner):
     """Takes the reference as it lies: good where the camera stood still."""
 
     def __call__(self, target: Tensor, reference: Tensor, given: Alignment | None = None) -> Alignment:
@@ -45,7 +60,7 @@ class IdentityAligner:
         return Alignment(torch.zeros_like(target[:, :2]), None)
 
 
-class GivenAligner:
+class GivenAligner(WeightlessAligner):
     """Uses the flow that comes with the data: precomputed once a pair, or SynthNight's true one (an oracle)."""
 
     def __call__(self, target: Tensor, reference: Tensor, given: Alignment | None = None) -> Alignment:
@@ -62,7 +77,7 @@ class GivenAligner:
         return given
 
 
-class ClassicalAligner:
+class ClassicalAligner(WeightlessAligner):
     """Homography and dense flow on illumination-robust gradients, on the CPU, without weights."""
 
     def __call__(self, target: Tensor, reference: Tensor, given: Alignment | None = None) -> Alignment:
