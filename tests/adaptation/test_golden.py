@@ -15,7 +15,7 @@ from dsrnss.adaptation.augmentation import (
 )
 from dsrnss.adaptation.geometry import warp
 from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
-from dsrnss.adaptation.mixing import apply_co_occurrence, class_masks
+from dsrnss.adaptation.mixing import PseudoLabels, apply_co_occurrence, class_masks, class_mix
 from dsrnss.adaptation.refinement import RefinementConfig, normalised_entropy, refine
 from dsrnss.labels import CITYSCAPES
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
@@ -76,12 +76,24 @@ def test_class_choice_and_masks() -> None:
         assert torch.equal(masks, golden.tensor(f"{case['key']}_masks").bool())
 
 
+def test_the_mix_takes_one_where_the_mask_is_set() -> None:
+    golden = Golden("07_dynamic_masks")
+    mask, images, labels = (golden.tensor(f"mix_{key}") for key in ("mask", "data", "target"))
+    pseudo = PseudoLabels(labels[1:].long(), torch.full((1, 4, 6), 0.5), torch.tensor(0.5))
+    mixed = class_mix(mask[0].bool(), images[:1], labels[:1].long(), images[1:], pseudo)
+    assert torch.equal(mixed.images, golden.tensor("mix_out_data"))
+    assert torch.equal(mixed.labels, golden.tensor("mix_out_target")[0].long())
+
+
 def test_memory_bank_keeps_and_pastes_as_officially() -> None:
     golden = Golden("07_bank")
     bank = MemoryBank((12, 14, 15, 17, 18), MemoryBankConfig(official=True))
     for call, (images, labels) in enumerate(zip(golden.tensor("images"), golden.tensor("labels"), strict=True)):
         bank.add(images, labels.long())
-        assert len(bank.entries) == len(golden.meta["history"][call]["ids"])
+        held = golden.meta["history"][call]["ids"]
+        assert len(bank.entries) == len(held)
+        for entry, i in zip(bank.entries, held, strict=True):
+            assert torch.equal(entry.images, golden.tensor("images")[i] * entry.mask[:, None])
     for i, entry in enumerate(bank.entries):
         assert torch.equal(entry.images, golden.tensor(f"bank{i}_feature"))
         assert torch.equal(entry.labels.byte(), golden.tensor(f"bank{i}_label"))
@@ -105,6 +117,22 @@ def test_color_jitter(case: int) -> None:
     mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
     jittered = (color_jitter(golden.tensor("x")[0] * std + mean, draw) - mean) / std
     assert golden.relative_error(f"jitter{case}", jittered[None]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"),
+    [
+        ("brightness_+0.15", JitterDraw(1.15, 1, 0, 1, [0])),
+        ("contrast_1.2", JitterDraw(1, 1.2, 0, 1, [1])),
+        ("saturation_0.8", JitterDraw(1, 1, 0, 0.8, [2])),
+        ("hue_0.1turn", JitterDraw(1, 1, 0.1, 1, [3])),
+    ],
+)
+def test_each_step_of_the_jitter(name: str, draw: JitterDraw) -> None:
+    golden = Golden("07_color_jitter_blur_kornia058")
+    mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    jittered = color_jitter(golden.tensor("x")[0] * std + mean, draw)
+    assert golden.relative_error(f"op_{name}", jittered[None]) < 1e-5
 
 
 @pytest.mark.parametrize("case", range(len(JITTER_CASES["blur_cases"])))
