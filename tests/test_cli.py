@@ -86,7 +86,7 @@ class TestHelp:
         ("data", "Missing: COMMAND"),
         ("data synthesise", "Did you mean 'synthesize'?"),
         ("data synthesize", "Missing: OUT"),
-        ("data synthesize out --layout acdc", "unknown layout 'acdc'. Accepted: cityscapes_darkzurich."),
+        ("data synthesize out --layout acdc", "unknown layout 'acdc'."),
         ("data prepare cityscape x", "Did you mean 'cityscapes'?"),
         ("fit", "needs an experiment"),
     ],

@@ -1,5 +1,6 @@
 """A tiny data set in memory and a writer of pictures, for the tests of the data layer."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,12 @@ def write_png():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def miniatures():
+    """The module that makes tiny copies of all data sets."""
+    spec = importlib.util.spec_from_file_location("make_miniatures", Path(__file__).with_name("make_miniatures.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

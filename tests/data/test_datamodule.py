@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from dsrnss.data.datamodule import AdaptationDataModule
 from dsrnss.data.sampling import RareClassSampling
 from dsrnss.data.streams import PositionSampler
 from dsrnss.errors import ConfigError, DataError
+from dsrnss.labels import CITYSCAPES, LabelSpace
 
 LOOSE = RareClassSampling(min_pixels=30_000)
 
@@ -120,7 +124,7 @@ def test_evaluation_batches_are_whole_pictures_of_named_sets(toy):
     assert list(data.val) == ["night", "day"]
     night, day = data.val_dataloader()
     batch = next(iter(night))
-    assert set(batch) == {"image", "label", "name"} and batch["image"].shape == (1, 3, 40, 60)
+    assert set(batch) == {"image", "label", "name", "size"} and batch["image"].shape == (1, 3, 40, 60)
     assert [b["name"] for b in day] == [["toy_0"], ["toy_1"]]
 
 
@@ -147,6 +151,22 @@ def test_unlabelled_sets_are_refused_where_labels_are_needed(toy):
         module(toy, source=toy(labelled=False)).setup("fit")
     with pytest.raises(ConfigError, match="validation set 'v'"):
         module(toy, val={"v": toy(labelled=False)}).setup("validate")
+
+
+def test_sets_of_other_classes_cannot_measure(toy):
+    few, renamed = toy(), toy()
+    few.label_space = LabelSpace(("road", "sky"), ((1, 2, 3), (4, 5, 6)))
+    renamed.label_space = replace(CITYSCAPES, names=("path", *CITYSCAPES.names[1:]))
+    with pytest.raises(ConfigError, match=r"'v' .* cannot measure .* has 'sidewalk' as class 1, not 'sky'"):
+        module(toy, val={"v": few}).setup("validate")
+    with pytest.raises(ConfigError, match=r"'road' as class 0, not 'path'"):
+        module(toy, test={"t": renamed}).setup("test")
+    module(toy, predict={"p": few}).setup("predict")
+
+
+def test_a_missing_set_is_named_by_its_stage(toy):
+    with pytest.raises(ConfigError, match=r"no set to test: add one under data\.test"):
+        module(toy).setup(TrainerFn.TESTING)
 
 
 @pytest.mark.parametrize("wrong", [{"crop_size": (0, 4)}, {"source_batch_size": 0}, {"workers": -1}, {"flip": 2.0}])

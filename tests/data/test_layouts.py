@@ -2,12 +2,15 @@ import errno
 
 import numpy as np
 import pytest
+from jsonargparse import ArgumentParser
 from PIL import Image
 
-from dsrnss.data import Cityscapes, DarkZurich
-from dsrnss.data.layouts import synthesize
+from dsrnss import experiments
+from dsrnss.data import ACDC, AdaptationDataModule, BDD100kNight, Cityscapes, DarkZurich, NighttimeDriving
+from dsrnss.data.layouts import LAYOUTS, synthesize
 from dsrnss.data.synthnight import generate
 from dsrnss.errors import ConfigError, DataError
+from dsrnss.experiments import PACKAGED
 
 SIZE = (64, 128)
 
@@ -16,7 +19,7 @@ SIZE = (64, 128)
 def stand_in(tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "stand_in"
     numbers = synthesize(out, source=2, target=2, val=1, test=1, size=SIZE, workers=2)
-    assert list(numbers.values()) == [2, 1, 2, 1, 1]
+    assert list(numbers.values()) == [2, 1, 2, 1, 1, 1, 1, 1]
     return out
 
 
@@ -52,6 +55,25 @@ def test_the_loaders_read_it_with_all_parts(stand_in, monkeypatch):
     assert target[1]["image"].shape == target[1]["reference"].shape == (3, 68, 120)
     assert val[0]["label"].shape == (68, 120) and "reference" in val[0]
     assert len(DarkZurich("test", references=True)) == len(Cityscapes("val")) == 1
+
+
+def test_all_sets_of_the_experiments_are_there(stand_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA_DIR", str(stand_in))
+    for dataset, size in (
+        (NighttimeDriving(), (68, 120)),
+        (ACDC("val", references=True), (68, 120)),
+        (BDD100kNight(), (45, 80)),
+    ):
+        dataset.verify()
+        assert len(dataset) == 1 and dataset[0]["image"].shape == (3, *size) and dataset[0]["label"].shape == size
+    scenes = [s[0]["image"].float().mean() for s in (DarkZurich("val"), ACDC("val"), NighttimeDriving())]
+    assert len(set(scenes)) == 3  # no set shows the scene of another
+    numbers = synthesize(tmp_path / "acdc", "cityscapes_acdc", source=1, target=2, val=1, test=1, size=SIZE, workers=1)
+    assert numbers == {"Cityscapes/train": 1, "Cityscapes/val": 1, "ACDC/train": 2, "ACDC/val": 1, "ACDC/test": 1}
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "acdc"))
+    for split, number in (("train", 2), ("val", 1), ("test", 1)):
+        assert len(ACDC(split, references=True)) == number
+    assert "reference" in ACDC("train")[1] and ACDC("train", labelled=True).class_counts().sum() == 2 * 68 * 120
 
 
 def test_both_kinds_of_ids_say_the_same(stand_in):
@@ -119,3 +141,21 @@ def test_wrong_options_say_what_is_right(tmp_path, options, word):
 def test_night_pictures_keep_the_official_proportion(tmp_path):
     synthesize(tmp_path / "out", source=0, target=1, val=0, test=0, size=(128, 256), workers=1)
     assert DarkZurich("train", tmp_path / "out/DarkZurich")[0]["image"].shape == (3, 135, 240)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_set_of_every_experiment_of_that_name_is_there(tmp_path_factory, stand_in, layout, monkeypatch):
+    if layout == "cityscapes_darkzurich":
+        out = stand_in
+    else:
+        out = tmp_path_factory.mktemp("data") / layout
+        synthesize(out, layout, source=2, target=2, val=1, test=1, size=SIZE, workers=1)
+    monkeypatch.setenv("DATA_DIR", str(out))
+    files = sorted((PACKAGED / layout).glob("*.yaml"))
+    assert files
+    for file in files:
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(AdaptationDataModule, "data")
+        data = parser.instantiate_classes(parser.parse_object({"data": experiments.read(file).content["data"]})).data
+        for stage in ("fit", "validate", "test", "predict"):
+            data.setup(stage)

@@ -7,6 +7,7 @@ from PIL import Image
 from dsrnss.data import Cityscapes
 from dsrnss.data.prepare import prepare_cityscapes
 from dsrnss.errors import DataError, ImageError
+from dsrnss.labels import CITYSCAPES
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def root(tmp_path, write_png):
 
 
 def test_train_ids_and_statistics_are_those_of_the_official_preparation(root):
-    assert prepare_cityscapes(root, workers=1) == {"labels": 3, "written": 3, "train": 2}
+    assert prepare_cityscapes(root, workers=1) == {"labels": 3, "written": 3, "drawn": 0, "train": 2}
     ids = np.asarray(Image.open(root / "gtFine/train/ulm/ulm_000000_000019_gtFine_labelTrainIds.png"))
     assert np.unique(ids[:2]).tolist() == [255] and np.unique(ids[2:]).tolist() == [13]
     aachen, ulm = (f"gtFine/train/{city}/{city}_000000_000019_gtFine_labelTrainIds.png" for city in ("aachen", "ulm"))
@@ -58,3 +59,20 @@ def test_a_folder_that_cannot_be_written_is_named(root):
     blocked.mkdir()
     with pytest.raises(DataError, match=r"Cannot write '.*sample_class_stats.json'"):
         prepare_cityscapes(root, workers=1)
+
+
+def test_polygons_stand_in_for_missing_label_ids(root):
+    raw = root / "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png"
+    expected = CITYSCAPES.raw_table()[np.asarray(Image.open(raw))]
+    raw.unlink()
+    whole, top = [[0, 0], [31, 0], [31, 15], [0, 15]], [[0, 0], [31, 0], [31, 1], [0, 1]]
+    for city, split in (("ulm", "train"), ("aachen", "train")):
+        objects = [{"label": "car", "polygon": whole}, {"label": "out of roi", "polygon": top}]
+        path = root / f"gtFine/{split}/{city}/{city}_000000_000019_gtFine_polygons.json"
+        path.write_text(json.dumps({"imgHeight": 16, "imgWidth": 32, "objects": objects}))
+    # aachen has both: its label ids, which say road, win
+    assert prepare_cityscapes(root, workers=1) == {"labels": 3, "written": 3, "drawn": 1, "train": 2}
+    assert np.array_equal(np.asarray(Image.open(str(raw).replace("labelIds", "labelTrainIds"))), expected)
+    rows = json.loads((root / "sample_class_stats.json").read_text())
+    assert [set(row) - {"file"} for row in rows] == [{"0"}, {"13"}]
+    assert prepare_cityscapes(root, workers=1)["written"] == 0

@@ -1,15 +1,17 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
+from dsrnss.data.base import crop_sample
+from dsrnss.data.boxes import Box
 from dsrnss.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Box,
     WantedClass,
-    crop_sample,
     flip_sample,
     largest_share,
+    normalize,
     random_box,
     random_label_box,
     resize_sample,
@@ -58,6 +60,16 @@ def test_model_input_is_imagenet_normalised_and_plain(toy):
     assert type(ready["image"]) is torch.Tensor and ready["image"].is_contiguous()
     assert type(ready["label"]) is torch.Tensor and ready["label"].dtype == torch.int64
     assert sample["image"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("interleaved", [True, False])
+def test_normalisation_is_torchvision_s_to_the_last_bit(interleaved):
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 41, 3), np.uint8))
+    planes = pixels.permute(2, 0, 1) if interleaved else pixels.permute(2, 0, 1).contiguous()
+    for view in (planes, planes[:, 3:20, 5:33], planes.flip(-1)):
+        expected = v2.functional.to_dtype(view, torch.float32, scale=True)
+        expected = v2.functional.normalize(expected, list(IMAGENET_MEAN), list(IMAGENET_STD))
+        assert torch.equal(normalize(view), expected)
 
 
 def test_share_does_not_count_ignored_pixels():

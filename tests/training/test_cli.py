@@ -138,7 +138,7 @@ class TestRunning:
         assert cli.main(["predict", "--config", "e.yaml"]) == 0
         folder = Path("predictions/e")
         assert str(folder) in capsys.readouterr().err
-        labels = np.asarray(Image.open(folder / "night/city/1_labelTrainIds.png"))
+        labels = np.asarray(Image.open(folder / "night/labelTrainIds/city/1.png"))
         assert labels.shape == (3, 5)
         assert (labels == 1).all()
 

@@ -1,35 +1,37 @@
-"""`dsrnss data`: write the embedded data set in the official layouts, prepare a real one, look at one."""
+"""`dsrnss data`: write the embedded data set in the official layouts, prepare, check and look at real ones."""
 
 import argparse
-import contextlib
 import shlex
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dsrnss.commands import data_check, data_show, data_submission
 from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.progress import counting
 from dsrnss.console import next_step
 
-LAYOUTS = ("cityscapes_darkzurich",)
-SHOWN = ("synthnight",)
+LAYOUTS = ("cityscapes_darkzurich", "cityscapes_acdc")
+"""Those of `dsrnss.data.layouts`, which needs numpy."""
 
 
 def add_parser(commands: Any) -> None:
     """Add the command and its subcommands to the subparsers of `dsrnss`."""
     parser = commands.add_parser(
-        "data", help="write synthetic data sets, prepare real ones, look at them", description="Work on data sets."
+        "data", help="prepare, check and look at data sets, write synthetic ones", description="Work on data sets."
     )
     kinds = parser.add_subparsers(title="commands", dest="data_command", metavar="COMMAND", required=True)
     _add_synthesize(kinds)
     _add_prepare(kinds)
-    _add_show(kinds)
+    data_check.add_parsers(kinds)
+    data_show.add_parser(kinds)
+    data_submission.add_parser(kinds)
 
 
 def _add_synthesize(kinds: Any) -> None:
     parser = kinds.add_parser(
         "synthesize",
         help="write synthetic scenes in the layout of real data sets",
-        description="Write synthetic street scenes in the exact file layout of Cityscapes and Dark Zurich,\n"
+        description="Write synthetic street scenes in the exact file layout of the real data sets of an experiment,\n"
         "so that the experiments on real data can be tried without a download.",
     )
     count = whole_number(0)
@@ -57,27 +59,13 @@ def _add_prepare(kinds: Any) -> None:
     parser = kinds.add_parser(
         "prepare",
         help="prepare a downloaded data set for training",
-        description="Cityscapes: write the train ids beside the shipped label ids and count the classes of each image.",
+        description="Cityscapes: write the train ids beside the shipped label ids, or draw them from polygons where\n"
+        "those are missing, and count the classes of each image. An interrupted run goes on where it stopped.",
     )
     parser.add_argument("dataset", choices=("cityscapes",), metavar="DATASET", help="cityscapes")
     parser.add_argument("root", type=Path, metavar="ROOT", help="its folder, with leftImg8bit and gtFine in it")
     parser.add_argument("--workers", type=whole_number(1), metavar="N", help="processes (default: one a core)")
     parser.set_defaults(run=prepare)
-
-
-def _add_show(kinds: Any) -> None:
-    parser = kinds.add_parser(
-        "show", help="draw samples of a data set", description="Draw samples of a data set into one picture."
-    )
-    parser.add_argument("dataset", choices=SHOWN, metavar="DATASET", help=", ".join(SHOWN))
-    parser.add_argument("--split", default="target", metavar="NAME", help="split (default: target)")
-    parser.add_argument("--n", type=whole_number(1), default=4, metavar="N", help="number of samples (default: 4)")
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed (default: 0)")
-    parser.add_argument("--night", default="city", metavar="NAME", help="severity of the night (default: city)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("samples.png"), metavar="FILE", help="picture to write (default: samples.png)"
-    )
-    parser.set_defaults(run=show)
 
 
 def synthesize(args: argparse.Namespace) -> int:
@@ -101,7 +89,7 @@ def synthesize(args: argparse.Namespace) -> int:
         )
     print(f"Wrote {args.out}: " + ", ".join(f"{number} {part}" for part, number in parts.items()) + ".")
     print(
-        f"\nNext: DATA_DIR={shlex.quote(str(args.out))} dsrnss fit --config cityscapes_darkzurich/dsrnss_daformer.yaml "
+        f"\nNext: DATA_DIR={shlex.quote(str(args.out))} dsrnss fit --config {args.layout}/dsrnss_daformer.yaml "
         "--trainer.max_steps 2"
     )
     return 0
@@ -113,39 +101,9 @@ def prepare(args: argparse.Namespace) -> int:
 
     with counting("labels") as progress:
         done = prepare_cityscapes(args.root, workers=args.workers, progress=progress)
-    print(f"{done['labels']} labels found, {done['written']} train ids written, {done['train']} in the statistics.")
+    drawn = f" ({done['drawn']} drawn from polygons)" if done["drawn"] else ""
+    print(
+        f"{done['labels']} labels found, {done['written']} train ids written{drawn}, {done['train']} in the statistics."
+    )
     next_step(["dsrnss", "fit", "--config", "cityscapes_darkzurich/dsrnss_daformer.yaml"])
     return 0
-
-
-def show(args: argparse.Namespace) -> int:
-    """Draw samples."""
-    from dsrnss.data import SynthNight
-    from dsrnss.reporting.figures import contact_sheet
-
-    labelled = {"labelled": True, "references": args.split != "source"}
-    samples = SynthNight(args.split, length=args.n, seed=args.seed, night=args.night, **labelled)
-    columns = ["picture", "labels", "day reference"] if samples.references else ["picture", "labels"]
-    rows = []
-    for index in range(args.n):
-        sample = samples[index]
-        row = [sample["image"].permute(1, 2, 0).numpy(), samples.label_space.colorize(sample["label"].numpy())]
-        rows.append([*row, sample["reference"].permute(1, 2, 0).numpy()] if samples.references else row)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(rows, columns).save(args.out)
-    print(f"Wrote {args.out}.")
-    next_step(["dsrnss", "demo"])
-    return 0
-
-
-@contextlib.contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr for a function that reports (done, in all)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

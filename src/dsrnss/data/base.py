@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -14,15 +15,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from dsrnss.data.boxes import Box
 from dsrnss.data.parallel import Progress
 from dsrnss.errors import DataError, DatasetNotFoundError, ImageError
-from dsrnss.labels import IGNORE_INDEX, LabelSpace
+from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+STAND_IN = "cityscapes_darkzurich"
 
 
 class Sample(TypedDict, total=False):
@@ -65,11 +68,31 @@ class SegmentationDataset(Dataset[Sample], ABC):
     references: bool
     in_memory: bool = False
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their train ids."""
+        return self.label_space.names
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """One RGB colour (0..255) a class."""
+        return self.label_space.palette
+
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def __getitem__(self, index: int) -> Sample: ...
+
+    def cropped(self, index: int, choose: "BoxChooser") -> Sample:
+        """The part of a sample inside a box; sets in files convert no more of their pictures than that.
+
+        Args:
+            index: Number of the sample.
+            choose: Picks the box by the label, the name, and the shape of the image, whose pixels may not be there.
+        """
+        sample = self[index]
+        return crop_sample(sample, choose(sample))
 
     @abstractmethod
     def verify(self) -> None:
@@ -119,8 +142,22 @@ class SegmentationDataset(Dataset[Sample], ABC):
         return figure
 
 
-def data_root(root: str | Path | None, folder: str) -> Path:
+BoxChooser = Callable[[Sample], Box]
+
+
+def crop_sample(sample: Sample, box: Box) -> Sample:
+    """Cut every plane of a sample; a flow stays as it is, since the reference is cut by the same box."""
+    cut: dict[str, Any] = {k: box.cut(v) if isinstance(v, Tensor) else v for k, v in sample.items()}
+    return cut  # type: ignore[return-value]
+
+
+def data_root(root: str | Path | None, folder: str, stand_in: str | None = STAND_IN) -> Path:
     """Where a data set lies: `root` if given, else `$DATA_DIR/<folder>`.
+
+    Args:
+        root: What the user gave.
+        folder: Official name of its folder.
+        stand_in: Layout of `dsrnss data synthesize` that has a stand-in for it, None: there is none.
 
     Raises:
         DatasetNotFoundError: If neither is given, or the folder does not exist.
@@ -131,19 +168,23 @@ def data_root(root: str | Path | None, folder: str) -> Path:
     elif base:
         path, why = Path(base).expanduser() / folder, f"DATA_DIR={base}"
     else:
-        raise not_found(folder, f"'$DATA_DIR/{folder}', but the environment variable DATA_DIR is not set")
+        raise not_found(folder, f"'$DATA_DIR/{folder}', but the environment variable DATA_DIR is not set", stand_in)
     if not path.is_dir():
-        raise not_found(folder, f"the folder '{path}' (from {why}), which does not exist")
+        state = "is a file" if path.exists() else "does not exist"
+        raise not_found(folder, f"the folder '{path}' (from {why}), which {state}", stand_in)
     return path
 
 
-def not_found(folder: str, looked_for: str) -> DatasetNotFoundError:
+def not_found(folder: str, looked_for: str, stand_in: str | None = STAND_IN) -> DatasetNotFoundError:
     """The error for a data set that is not where it should be, with all ways out."""
+    substitute = (
+        f"\nNo copy at hand? `dsrnss data synthesize OUT --layout {stand_in}` writes a synthetic stand-in; "
+        "then use DATA_DIR=OUT."
+    )
     return DatasetNotFoundError(
         f"Data set {folder} not found: looked for {looked_for}.\n"
-        f"Set DATA_DIR to the folder that holds '{folder}', or pass the option root=/path/to/{folder}.\n"
-        "No copy at hand? `dsrnss data synthesize OUT --layout cityscapes_darkzurich` writes a synthetic stand-in; "
-        "then use DATA_DIR=OUT."
+        f"Set DATA_DIR to the folder that holds '{folder}', or pass the option root=/path/to/{folder}."
+        + (substitute if stand_in else "")
     )
 
 
@@ -166,8 +207,8 @@ def decode(path: str | Path) -> Image.Image:
         raise ImageError(f"Cannot read '{path}': {error}. It seems damaged or cut short; copy it again.") from error
 
 
-def read_image(path: str | Path, size: Size | None = None) -> tv_tensors.Image:
-    """Read a picture as (3, H, W) uint8 RGB, resized (bilinear, antialiased) to `size` where given.
+def open_image(path: str | Path, size: Size | None = None) -> Image.Image:
+    """Read a picture as RGB, resized (bilinear, antialiased) to `size` where given.
 
     Raises:
         DataError: If the file is missing.
@@ -178,7 +219,32 @@ def read_image(path: str | Path, size: Size | None = None) -> tv_tensors.Image:
         picture = picture.convert("RGB")
     if size is not None and picture.size != size[::-1]:
         picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
-    return image_tensor(np.array(picture))
+    return picture
+
+
+def read_image(path: str | Path, size: Size | None = None) -> tv_tensors.Image:
+    """Read a picture as (3, H, W) uint8 RGB, resized (bilinear, antialiased) to `size` where given.
+
+    Raises:
+        DataError: If the file is missing.
+        ImageError: If it cannot be read.
+    """
+    return image_tensor(np.array(open_image(path, size)))
+
+
+def read_ids(path: str | Path, size: Size | None = None) -> npt.NDArray[np.uint8]:
+    """Read a label map as it is, (H, W) uint8, resized (nearest) to `size` where given.
+
+    Raises:
+        DataError: If the file is missing or no label map.
+        ImageError: If it cannot be read.
+    """
+    picture = decode(path)
+    if picture.mode not in ("L", "P"):
+        raise DataError(f"'{path}' is no label map: expected 8-bit ids in one channel, found mode '{picture.mode}'.")
+    if size is not None and picture.size != size[::-1]:
+        picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
+    return np.array(picture)
 
 
 def read_label(path: str | Path, space: LabelSpace, size: Size | None = None, *, raw: bool = False) -> tv_tensors.Mask:
@@ -194,14 +260,19 @@ def read_label(path: str | Path, space: LabelSpace, size: Size | None = None, *,
         DataError: If the file is missing, is no label map or holds values outside the label space.
         ImageError: If it cannot be read.
     """
-    picture = decode(path)
-    if picture.mode not in ("L", "P"):
-        raise DataError(f"'{path}' is no label map: expected 8-bit ids in one channel, found mode '{picture.mode}'.")
-    labels = np.array(picture)
-    labels = space.raw_table()[labels] if raw else labels
+    return label_tensor(read_ids(path, size), space, path, raw=raw)
+
+
+def label_tensor(
+    ids: npt.NDArray[np.uint8], space: LabelSpace, path: str | Path, *, raw: bool = False
+) -> tv_tensors.Mask:
+    """Translate (H, W) raw ids if they are such, check them, and wrap them.
+
+    Raises:
+        DataError: If the file held values outside the label space.
+    """
+    labels = space.raw_table()[ids] if raw else ids
     check_labels(labels, space, path)
-    if size is not None and labels.shape != size:
-        labels = np.array(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
     return tv_tensors.Mask(torch.from_numpy(labels))
 
 
@@ -216,7 +287,7 @@ def check_labels(labels: npt.NDArray[np.uint8], space: LabelSpace, path: str | P
         return
     wrong = [int(v) for v in np.unique(labels) if v >= space.num_classes and v != IGNORE_INDEX]
     hint = ""
-    if space.raw_ids and set(wrong) <= {*range(max(space.raw_ids) + 1)}:
+    if space.raw_ids == CITYSCAPES.raw_ids and set(wrong) <= {*range(max(space.raw_ids) + 1)}:
         hint = (
             " These look like raw Cityscapes label ids (a *_labelIds.png), not train ids: "
             "`dsrnss data prepare cityscapes ROOT` makes the train ids."

@@ -3,12 +3,13 @@
 import json
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.data.files import Entry, FileDataset, listing, require
+from dsrnss.data.files import Entry, FileDataset, find_label, listing, require
 from dsrnss.errors import DataError
 
 IMAGE_ENDING = "_leftImg8bit.png"
@@ -28,6 +29,7 @@ class Cityscapes(FileDataset):
         root: Folder of the set; None: `$DATA_DIR/Cityscapes`.
         size: (height, width) that pictures are resized to; None: as on disk (1024, 2048).
         resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
+        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
 
     Raises:
         ConfigError: If there is no such split.
@@ -36,6 +38,11 @@ class Cityscapes(FileDataset):
     folder = "Cityscapes"
     splits = ("train", "val", "test")
     labelled_splits = ("train", "val")
+    counts = MappingProxyType({"train": 2975, "val": 500, "test": 1525})
+    official_size = (1024, 2048)
+    url = "https://www.cityscapes-dataset.com"
+    paper = "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, arXiv 1604.01685"
+    licence = "non-commercial; terms with the download"
 
     def __init__(
         self,
@@ -43,8 +50,9 @@ class Cityscapes(FileDataset):
         root: str | Path | None = None,
         size: tuple[int, int] | None = None,
         resize_label: bool = True,
+        cache_dir: str | Path | None = None,
     ) -> None:
-        super().__init__(split, root, size, resize_label)
+        super().__init__(split, root, size, resize_label, cache_dir=cache_dir)
 
     def _scan(self, root: Path) -> list[Entry]:
         images_at = root / "leftImg8bit" / self.split
@@ -55,12 +63,11 @@ class Cityscapes(FileDataset):
         entries, missing = [], []
         for image in images:
             stem = root / "gtFine" / self.split / image.parent.name / image.name.removesuffix(IMAGE_ENDING)
-            train_ids, raw_ids = (stem.with_name(stem.name + end) for end in (TRAIN_IDS_ENDING, RAW_IDS_ENDING))
-            if train_ids not in known and raw_ids not in known:
-                missing.append(raw_ids)
-                continue
-            raw = train_ids not in known
-            entries.append(Entry(image.stem, image, raw_ids if raw else train_ids, raw))
+            label = find_label(stem.with_name(f"{stem.name}_gtFine"), known)
+            if label is None:
+                missing.append(stem.with_name(stem.name + RAW_IDS_ENDING))
+            else:
+                entries.append(Entry(image.stem, image, *label))
         require(
             missing, len(images), "labels", "Unpack gtFine_trainvaltest.zip into the folder that holds leftImg8bit."
         )

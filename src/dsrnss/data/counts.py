@@ -5,13 +5,14 @@ import logging
 import os
 import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dsrnss.data.base import histogram, read_label
-from dsrnss.data.parallel import Progress, parallel_map
+from dsrnss.data.parallel import Progress, counting, parallel_map
 from dsrnss.data.writing import atomic
 from dsrnss.errors import DataError
 from dsrnss.labels import LabelSpace
@@ -34,7 +35,7 @@ def cached_counts(
         space: The classes.
         root: Folder of the data set.
         tag: Name of this list of files, part of the name of the cache.
-        progress: Called with (files done, files in all).
+        progress: Called with (files done, files in all); None: a bar on the terminal, if there is one.
 
     Returns:
         (N, num_classes) pixels.
@@ -49,7 +50,8 @@ def cached_counts(
         known = _load(place, mark)
         if known is not None:
             return known
-    counts = np.stack(parallel_map(_count, space, files, progress=progress))
+    with counting("counting classes") if progress is None else nullcontext(progress) as report:
+        counts = np.stack(parallel_map(_count, space, files, progress=report))
     for place in places:
         try:
             with atomic(place) as draft:

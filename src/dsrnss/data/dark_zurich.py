@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
-from dsrnss.data.files import Entry, FileDataset, listing, require
-from dsrnss.errors import ConfigError, DataError
+from dsrnss.data.files import Entry, FileDataset, find_label, given_file, listing, require
+from dsrnss.errors import ConfigError, DataError, did_you_mean
 
 ENDING = "_rgb_anon.png"
+TIMES = ("night", "twilight")
 PAIRS_PATTERN = "**/*_ref_day.csv"
 
 
 class DarkZurich(FileDataset):
-    """Dark Zurich in its official layout: the night pictures of a split, and their day references.
+    """Dark Zurich in its official layout: the night (or twilight) pictures of a split, and their day references.
 
     Args:
         split: `train` (no labels), `val` (labelled) or `test` (labels are kept by the benchmark).
@@ -20,15 +23,22 @@ class DarkZurich(FileDataset):
         resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         references: Whether samples carry the day picture of the same place; None: in `train` only.
         pairs_file: One file with the pairs of `train` (such as `zurich_dn_pair_train.csv`), as given or below the root;
-            None: `corresp/train/night/**/*_ref_day.csv`, as shipped.
+            None: `corresp/train/<time>/**/*_ref_day.csv`, as shipped.
+        time: `night` or, in `train` only, `twilight`.
+        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
 
     Raises:
-        ConfigError: If there is no such split, or pairs are given to a split without.
+        ConfigError: If there is no such split or time of day, or pairs are given to a split without.
     """
 
     folder = "DarkZurich"
     splits = ("train", "val", "test")
     labelled_splits = ("val",)
+    counts = MappingProxyType({"train": 2416, "train/twilight": 2920, "train/day": 3041, "val": 50, "test": 151})
+    official_size = (1080, 1920)
+    url = "https://www.trace.ethz.ch/publications/2019/GCMA_UIoU"
+    paper = "Sakaridis et al., Guided Curriculum Model Adaptation and Uncertainty-Aware Evaluation, arXiv 1901.05946"
+    licence = "non-commercial; terms with the download"
 
     def __init__(
         self,
@@ -38,16 +48,24 @@ class DarkZurich(FileDataset):
         resize_label: bool = True,
         references: bool | None = None,
         pairs_file: str | Path | None = None,
+        time: Literal["night", "twilight"] = "night",
+        cache_dir: str | Path | None = None,
     ) -> None:
-        super().__init__(split, root, size, resize_label, split == "train" if references is None else references)
+        wanted = split == "train" if references is None else references
+        super().__init__(split, root, size, resize_label, wanted, cache_dir=cache_dir)
+        if time not in TIMES:
+            raise ConfigError(f"Dark Zurich has no time '{time}'.{did_you_mean(time, TIMES)}")
+        if time != "night" and split != "train":
+            raise ConfigError(f"Dark Zurich '{split}' was taken by night: set time to night.")
         if pairs_file is not None and split != "train":
             raise ConfigError(
                 f"pairs_file is for the split train; the references of '{split}' are found by their names."
             )
         self.pairs_file = pairs_file
+        self.time = time
 
     def _scan(self, root: Path) -> list[Entry]:
-        folder = root / "rgb_anon" / self.split / "night"
+        folder = root / "rgb_anon" / self.split / self.time
         images = self._found(listing(folder, f"*/*{ENDING}"), folder / "<sequence>" / f"*{ENDING}")
         references = self._references(root, images) if self.references else {}
         labels = self._labels(root, images) if self.labelled else {}
@@ -64,13 +82,11 @@ class DarkZurich(FileDataset):
         labels, missing = {}, []
         for image in images:
             stem = folder / image.parent.name / image.name.removesuffix(ENDING)
-            train_ids, raw_ids = (
-                stem.with_name(f"{stem.name}_gt_{kind}.png") for kind in ("labelTrainIds", "labelIds")
-            )
-            if train_ids in known or raw_ids in known:
-                labels[image] = (train_ids, False) if train_ids in known else (raw_ids, True)
+            label = find_label(stem.with_name(f"{stem.name}_gt"), known)
+            if label is None:
+                missing.append(stem.with_name(f"{stem.name}_gt_labelTrainIds.png"))
             else:
-                missing.append(train_ids)
+                labels[image] = label
         require(missing, len(images), "labels", "Unpack Dark_Zurich_val_anon.zip into the folder that holds rgb_anon.")
         return labels
 
@@ -79,27 +95,29 @@ class DarkZurich(FileDataset):
 
     def _listed_references(self, root: Path, images: Sequence[Path]) -> dict[Path, Path]:
         pairs: dict[str, str] = {}
-        for file in self._pairs_files(root):
-            pairs.update(read_pairs(file))
+        files = self._pairs_files(root)
+        for file in files:
+            named = read_pairs(file)
+            pairs.update({dark: day for dark, day in named.items() if dark.startswith(f"train/{self.time}/")})
+        if not pairs:
+            raise DataError(
+                f"'{files[0]}' names no pair of a {self.time} picture (train/{self.time}/...) and a day picture."
+            )
         pictures = root / "rgb_anon"
         known = set(images) | set(listing(pictures / "train" / "day", f"*/*{ENDING}"))
-        paths = [(pictures / f"{night}{ENDING}", pictures / f"{day}{ENDING}") for night, day in pairs.items()]
+        paths = [(pictures / f"{dark}{ENDING}", pictures / f"{day}{ENDING}") for dark, day in pairs.items()]
         missing = sorted({path for pair in paths for path in pair if path not in known})
         require(missing, 2 * len(paths), "pictures named by the pairs", "Unpack all of Dark_Zurich_train_anon.zip.")
         return dict(paths)
 
     def _pairs_files(self, root: Path) -> list[Path]:
         if self.pairs_file is not None:
-            given = Path(self.pairs_file).expanduser()
-            found = next((path for path in (given, root / given) if path.is_file()), None)
-            if found is None:
-                raise DataError(f"The pairs file '{given}' was found neither as it is nor below '{root}'.")
-            return [found]
-        folder = root / "corresp" / "train" / "night"
+            return [given_file(root, self.pairs_file, "pairs_file")]
+        folder = root / "corresp" / "train" / self.time
         files = listing(folder, PAIRS_PATTERN)
         if not files:
             raise DataError(
-                f"No pairs of night and day pictures: looked for '{folder / PAIRS_PATTERN}'. They ship with "
+                f"No pairs of {self.time} and day pictures: looked for '{folder / PAIRS_PATTERN}'. They ship with "
                 "Dark_Zurich_train_anon.zip; or give a list as pairs_file, or set references to false."
             )
         return files

@@ -6,8 +6,9 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
 from dsrnss.data.base import SegmentationDataset, Size
+from dsrnss.data.check_quick import quick_check
 from dsrnss.data.sampling import ClassSampler, RareClassSampling
-from dsrnss.data.streams import EvalView, Loader, PositionSampler, TrainStream, make_loader
+from dsrnss.data.streams import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
 from dsrnss.errors import ConfigError
 
 _DEFAULT_SAMPLING = RareClassSampling()
@@ -90,6 +91,7 @@ class AdaptationDataModule(LightningDataModule):
             DataError: If files of one are missing.
             ConfigError: If a set cannot do what is asked of it.
         """
+        stage = getattr(stage, "value", stage)  # Lightning gives an enumeration
         if stage == "fit" and not self.source.labelled:
             raise ConfigError(f"The source set ({_describe(self.source)}) has no labels: training needs them.")
         evaluated = self._evaluated(stage)
@@ -99,12 +101,29 @@ class AdaptationDataModule(LightningDataModule):
             if stage != "predict" and not dataset.labelled:
                 group = "test" if stage == "test" else "validation"
                 raise ConfigError(f"The {group} set '{name}' ({_describe(dataset)}) has no labels to compare with.")
+            if stage != "predict":
+                self._check_classes(name, dataset)
         training = [self.source, self.target] if stage == "fit" else []
         for used in (*training, *self._evaluated(stage).values()):
             if used is not None:
                 used.verify()
+                quick_check(used)
                 if used.in_memory and self.workers:
                     used.prepare()
+
+    def _check_classes(self, name: str, dataset: SegmentationDataset) -> None:
+        ours, theirs = self.source.classes, dataset.classes
+        if ours != theirs:
+            differing = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+            what = (
+                f"{len(ours)} classes, not {len(theirs)}"
+                if differing is None
+                else f"'{ours[differing]}' as class {differing}, not '{theirs[differing]}'"
+            )
+            raise ConfigError(
+                f"The set '{name}' ({_describe(dataset)}) cannot measure this training: the source set "
+                f"({_describe(self.source)}) has {what}."
+            )
 
     def batches_per_epoch(self) -> int:
         """Batches of a training epoch of each process: the set that is exhausted first ends it.
@@ -164,7 +183,7 @@ class AdaptationDataModule(LightningDataModule):
             if self._class_sampler is None:
                 self._class_sampler = ClassSampler(self.source.class_counts(), rcs, self.source.counted_size())
             stream.class_sampler = self._class_sampler
-            stream.crop_limit = rcs.crop_limit(tuple(self.source[0]["image"].shape[-2:]))
+            stream.crop_limit = rcs.crop_limit(self.source.sample_size())
             stream.attempts = rcs.attempts
         return stream
 
@@ -182,7 +201,8 @@ class AdaptationDataModule(LightningDataModule):
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
     def _eval_loaders(self, sets: Mapping[str, SegmentationDataset]) -> list[Loader]:
-        return [make_loader(EvalView(dataset), self.eval_batch_size, self.workers) for dataset in sets.values()]
+        world, rank = self._processes()
+        return [make_eval_loader(s, self.eval_batch_size, self.workers, world, rank) for s in sets.values()]
 
     def _evaluated(self, stage: str) -> Mapping[str, SegmentationDataset]:
         return {"fit": self.val, "validate": self.val, "test": self.test, "predict": self.predict}.get(stage, {})

@@ -1,7 +1,7 @@
 """Data sets that lie on the disk as picture files."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,20 +9,30 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
+from torchvision import tv_tensors
 
 from dsrnss.data.base import (
+    STAND_IN,
+    BoxChooser,
     Sample,
     SegmentationDataset,
     Size,
     data_root,
+    image_tensor,
+    label_tensor,
     not_found,
-    read_image,
-    read_label,
+    open_image,
+    read_ids,
 )
+from dsrnss.data.check_missing import note_missing
 from dsrnss.data.counts import cached_counts
+from dsrnss.data.picture_cache import PictureCache
 from dsrnss.errors import ConfigError, DataError, ImageError, did_you_mean
-from dsrnss.labels import CITYSCAPES
+from dsrnss.labels import CITYSCAPES, LabelSpace
+
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Entry:
     """The files of one sample.
 
     Attributes:
-        name: Unique name, the picture's file name without its ending.
+        name: Unique name: the picture's file name without its ending, below its folder where names may repeat.
         image: The picture.
         label: Its label, None: unlabelled.
         raw_label: Whether the label file holds raw ids.
@@ -53,15 +63,34 @@ class FileDataset(SegmentationDataset):
         size: (height, width) that pictures are resized to; None: as on disk.
         resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         references: Whether samples carry day references.
+        labelled: Whether samples carry labels.
+        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+
+    Attributes:
+        folder: Official name of the folder.
+        splits: Names of the parts.
+        labelled_splits: Parts that come with labels.
+        counts: Official number of pictures of each split.
+        official_size: Official (height, width), None: none.
+        url: Where the set is downloaded.
+        paper: Where it is described.
+        licence: On which terms it is given.
+        stand_in: Layout of `dsrnss data synthesize` that has a stand-in for it.
 
     Raises:
-        ConfigError: If there is no such split.
+        ConfigError: If there is no such split, or it cannot be labelled.
     """
 
     folder: ClassVar[str]
     splits: ClassVar[tuple[str, ...]]
     labelled_splits: ClassVar[tuple[str, ...]]
-    label_space = CITYSCAPES
+    counts: ClassVar[Mapping[str, int]] = {}
+    official_size: ClassVar[Size | None] = None
+    url: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    stand_in: ClassVar[str | None] = STAND_IN
+    label_space: LabelSpace = CITYSCAPES
 
     def __init__(
         self,
@@ -70,22 +99,38 @@ class FileDataset(SegmentationDataset):
         size: tuple[int, int] | None = None,
         resize_label: bool = True,
         references: bool = False,
+        labelled: bool | None = None,
+        cache_dir: str | Path | None = None,
     ) -> None:
-        if split not in self.splits:
+        if self.splits and split not in self.splits:
             raise ConfigError(f"{type(self).__name__} has no split '{split}'.{did_you_mean(split, self.splits)}")
         if size is not None and min(size) < 1:
             raise ConfigError(f"size must be two positive numbers (height, width), not {size}.")
+        if labelled and split not in self.labelled_splits:
+            raise ConfigError(f"{type(self).__name__} '{split}' has no labels: set labelled to false.")
         self.split = split
         self.root = root
         self.size: Size | None = None if size is None else (int(size[0]), int(size[1]))
         self.resize_label = resize_label
-        self.labelled = split in self.labelled_splits
+        self.labelled = split in self.labelled_splits if labelled is None else labelled
         self.references = references
+        self.cache_dir = cache_dir
         self._counts: npt.NDArray[np.int64] | None = None
 
     @abstractmethod
     def _scan(self, root: Path) -> list[Entry]:
         """List the samples in a fixed order; raises DataError where files are missing."""
+
+    def _root(self) -> Path:
+        root = data_root(self.root, self.folder, self.stand_in)
+        nested = root / self.folder
+        if self.root is not None and root.name != self.folder and nested.is_dir():
+            raise not_found(
+                self.folder,
+                f"its files in '{root}' (from the option 'root'); did you mean root={nested}?",
+                self.stand_in,
+            )
+        return root
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -95,22 +140,55 @@ class FileDataset(SegmentationDataset):
             DatasetNotFoundError: If the set is not where it was looked for.
             DataError: If files are missing.
         """
-        return self._scan(data_root(self.root, self.folder))
+        return self._scan(self._root())
+
+    @cached_property
+    def _cache(self) -> PictureCache | None:
+        return None if self.cache_dir is None else PictureCache(Path(self.cache_dir), self._root(), self.size)
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.cropped(index, None)
+
+    def cropped(self, index: int, choose: BoxChooser | None) -> Sample:
+        """The part of a sample inside a box, or all of it; only that part of the pictures is converted.
+
+        Args:
+            index: Number of the sample.
+            choose: Picks the box by the label, the name, and the shape of the image (whose pixels are not there).
+
+        Raises:
+            DataError: If the set or a file is missing, or a label holds values outside the label space.
+            ImageError: If a file cannot be read.
+        """
         entry = self.entries[index]
-        sample: Sample = {"image": read_image(entry.image, self.size), "name": entry.name}
+        picture = self._picture(entry.image, self.size)
+        size = _size_of(picture)
+        sample: Sample = {"image": _shape_only(size), "name": entry.name}
         if entry.label is not None:
-            size: Size | None = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
-            size = size if self.resize_label and self.size is not None else None
-            sample["label"] = read_label(entry.label, self.label_space, size, raw=entry.raw_label)
+            wanted = size if self.resize_label and self.size is not None else None
+            sample["label"] = self._label(entry.label, wanted, raw=entry.raw_label)
+        corners = None
+        if choose is not None:
+            box = choose(sample)
+            corners = (box.left, box.top, box.left + box.width, box.top + box.height)
+            if "label" in sample:
+                sample["label"] = tv_tensors.Mask(box.cut(sample["label"]))
+        sample["image"] = image_tensor(_pixels(picture, corners))
         if entry.reference is not None:
-            size = (int(sample["image"].shape[-2]), int(sample["image"].shape[-1]))
-            sample["reference"] = read_image(entry.reference, size)
+            sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size), corners))
         return sample
+
+    def _picture(self, path: Path, size: Size | None) -> Image.Image | Pixels:
+        return open_image(path, size) if self._cache is None else self._cache.picture(path, size)
+
+    def _label(self, path: Path, size: Size | None, *, raw: bool) -> tv_tensors.Mask:
+        # at evaluation a label of its own size is read once: only the size of the set is worth a copy
+        kept = self._cache is not None and size is not None
+        ids = self._cache.label(path, size) if kept and self._cache is not None else read_ids(path, size)
+        return label_tensor(ids, self.label_space, path, raw=raw)
 
     def verify(self) -> None:
         """Check that the folder is there and that every picture has its label and reference; opens no picture.
@@ -152,13 +230,16 @@ class FileDataset(SegmentationDataset):
             ImageError: If a file cannot be read.
         """
         if self._counts is None:
-            root = data_root(self.root, self.folder)
+            root = self._root()
             shipped = self._shipped_counts(root)
-            tag = f"{type(self).__name__.lower()}_{self.split}"
             self._counts = (
-                cached_counts(self._label_files(), self.label_space, root, tag) if shipped is None else shipped
+                cached_counts(self._label_files(), self.label_space, root, self._tag()) if shipped is None else shipped
             )
         return self._counts
+
+    def _tag(self) -> str:
+        """A file name for what is remembered of this part of the set."""
+        return f"{type(self).__name__.lower()}_{self.split}"
 
     def _shipped_counts(self, root: Path) -> npt.NDArray[np.int64] | None:
         """Counts that came with the data, if they did."""
@@ -172,7 +253,7 @@ class FileDataset(SegmentationDataset):
 
     def _found(self, files: Sequence[Path], pattern: Path) -> Sequence[Path]:
         if not files:
-            raise not_found(self.folder, f"pictures '{pattern}', and there is none")
+            raise not_found(self.folder, f"pictures '{pattern}', and there is none", self.stand_in)
         return files
 
 
@@ -181,13 +262,56 @@ def listing(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
+def find_label(stem: Path, known: Container[Path]) -> tuple[Path, bool] | None:
+    """The label `<stem>_labelTrainIds.png`, else `<stem>_labelIds.png`, and whether it holds raw ids.
+
+    Args:
+        stem: Path without the kind of label and the ending.
+        known: Files that exist.
+    """
+    for kind, raw in (("labelTrainIds", False), ("labelIds", True)):
+        path = stem.with_name(f"{stem.name}_{kind}.png")
+        if path in known:
+            return path, raw
+    return None
+
+
+def given_file(root: Path, path: str | Path, option: str) -> Path:
+    """A file that an option names, as it is or below the root.
+
+    Raises:
+        DataError: If there is no such file.
+    """
+    given = Path(path).expanduser()
+    found = next((place for place in (given, root / given) if place.is_file()), None)
+    if found is None:
+        raise DataError(f"The {option} '{given}' was found neither as it is nor below '{root}'.")
+    return found
+
+
 def require(missing: Sequence[object], total: int, what: str, advice: str) -> None:
     """Raise if anything is missing.
 
     Raises:
         DataError: With the number and the first few of what is missing.
     """
-    if missing:
+    if missing and not note_missing(missing, what, advice):
         shown = "\n".join(f"  {item}" for item in missing[:5])
         more = f"\n  ... and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(f"{len(missing)} of {total} {what} are missing:\n{shown}{more}\n{advice}")
+
+
+def _size_of(picture: Image.Image | Pixels) -> Size:
+    return (picture.height, picture.width) if isinstance(picture, Image.Image) else picture.shape[:2]
+
+
+def _shape_only(size: Size) -> tv_tensors.Image:
+    return torch.empty((3, *size), dtype=torch.uint8, device="meta")
+
+
+def _pixels(picture: Image.Image | Pixels, corners: tuple[int, int, int, int] | None) -> Pixels:
+    """(h, w, 3) pixels between (left, top, right, bottom), or all of them."""
+    if isinstance(picture, Image.Image):
+        return np.array(picture if corners is None else picture.crop(corners))
+    left, top, right, bottom = corners or (0, 0, picture.shape[1], picture.shape[0])
+    return picture[top:bottom, left:right]

@@ -1,67 +1,60 @@
-"""SynthNight written to disk in the official layouts of Cityscapes and Dark Zurich, as a stand-in for both."""
+"""SynthNight written to disk in the official layouts, as a stand-in for the real data sets."""
 
 import json
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-from dsrnss.data.base import Size, histogram
+from dsrnss.data.base import Size
+from dsrnss.data.layout_writers import (
+    CITYSCAPES_SIZE,
+    Counts,
+    Job,
+    Plan,
+    bdd_name,
+    bdd_part,
+    city_stem,
+    day_frame,
+    frame,
+    sequence,
+    write_scene,
+)
 from dsrnss.data.parallel import Progress, parallel_map
 from dsrnss.data.prepare import write_statistics
-from dsrnss.data.synthnight import NIGHT_PRESETS, generate
+from dsrnss.data.synthnight import NIGHT_PRESETS
 from dsrnss.data.synthnight.generator import LARGEST, SMALLEST
 from dsrnss.data.writing import write_error
 from dsrnss.errors import ConfigError, DataError, did_you_mean
-from dsrnss.labels import CITYSCAPES
 
-LAYOUTS = ("cityscapes_darkzurich",)
 MARKER = "synthnight.json"
-FRAMES_A_SEQUENCE = 20
-_CITYSCAPES_SIZE = (1024, 2048)
-_DARK_ZURICH_SIZE = (1080, 1920)
-Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is written.
-
-    Attributes:
-        folder: Where it is written.
-        size: (height, width) of the Cityscapes pictures.
-        seed: Seed of all scenes.
-        night: Severity of the night.
-    """
-
-    folder: Path
-    size: Size
-    seed: int
-    night: str
-
-    @property
-    def night_size(self) -> Size:
-        """(height, width) of the Dark Zurich pictures: to those of Cityscapes as the official ones are."""
-        height, width = (
-            round(night * size / day)
-            for night, size, day in zip(_DARK_ZURICH_SIZE, self.size, _CITYSCAPES_SIZE, strict=True)
-        )
-        return height, width
-
-
-@dataclass(frozen=True)
-class Job:
-    """One scene: its place in the layout (`part`), the number of its files there, and its scene in SynthNight."""
-
-    part: str
-    number: int
-    split: str
-    index: int
+_SCENES = {
+    "Cityscapes/train": ("source", "source"),
+    "Cityscapes/val": ("source", "val"),
+    "DarkZurich/train": ("target", "target"),
+    "DarkZurich/val": ("val", "val"),
+    "DarkZurich/test": ("test", "test"),
+    "ACDC/train": ("target", "target"),
+    "ACDC/val": ("val", "val"),
+    "ACDC/test": ("test", "test"),
+    "NighttimeDrivingTest/test": ("val", "val"),
+    "bdd100k/night": ("val", "val"),
+}
+"""Part -> split of SynthNight that its scenes come from, and the number that says how many."""
+LAYOUTS: dict[str, tuple[str, ...]] = {
+    "cityscapes_darkzurich": (
+        "Cityscapes/train",
+        "Cityscapes/val",
+        "DarkZurich/train",
+        "DarkZurich/val",
+        "DarkZurich/test",
+        "NighttimeDrivingTest/test",
+        "ACDC/val",
+        "bdd100k/night",
+    ),
+    "cityscapes_acdc": ("Cityscapes/train", "Cityscapes/val", "ACDC/train", "ACDC/val", "ACDC/test"),
+}
+"""The parts that the experiments of each name read."""
 
 
 def synthesize(
@@ -78,20 +71,22 @@ def synthesize(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> dict[str, int]:
-    """Write SynthNight as `<out>/Cityscapes` and `<out>/DarkZurich`; use `DATA_DIR=<out>` afterwards.
+    """Write SynthNight as the data sets of some experiments, `<out>/Cityscapes` and others; then `DATA_DIR=<out>`.
 
     Everything is written into a hidden folder beside `out`, which takes its name when all is done. The same arguments
     give the same files, whatever the number of processes.
 
     Args:
         out: Folder to make.
-        layout: `cityscapes_darkzurich`.
+        layout: `cityscapes_darkzurich` or `cityscapes_acdc`: all sets that the experiments of that name train,
+            validate, test and predict on.
         source: Labelled day scenes of Cityscapes train.
-        target: Night pictures of Dark Zurich train, each with a day reference.
-        val: Labelled scenes of Cityscapes val (day) and of Dark Zurich val (night, with references).
-        test: Unlabelled pictures of Dark Zurich test, with references.
-        size: (height, width) of the Cityscapes pictures, at most 1024 x 2048; None: the official 1024 x 2048. Dark
-            Zurich keeps its official proportion to it: 1080 x 1920 at full size, 540 x 960 at half.
+        target: Night pictures of Dark Zurich (ACDC) train, each with a day reference.
+        val: Labelled scenes of each set that is evaluated: Cityscapes val (day), and by night Dark Zurich val and ACDC
+            val (with references), Nighttime Driving and BDD100k-night.
+        test: Unlabelled pictures of Dark Zurich (ACDC) test, with references.
+        size: (height, width) of the Cityscapes pictures, at most 1024 x 2048; None: the official 1024 x 2048. The other
+            sets keep their official proportion to it: Dark Zurich is 1080 x 1920 at full size, 540 x 960 at half.
         seed: Seed of all scenes.
         night: Severity of the night, a name of `NIGHT_PRESETS`.
         workers: Processes; None: one a core.
@@ -106,12 +101,12 @@ def synthesize(
         DataError: If `out` is in use, or cannot be written.
     """
     final = Path(out).expanduser().absolute()
-    size = _CITYSCAPES_SIZE if size is None else (int(size[0]), int(size[1]))
+    size = CITYSCAPES_SIZE if size is None else (int(size[0]), int(size[1]))
     _check(layout, size, seed, night, (source, target, val, test))
     _check_free(final, overwrite)
     draft = final.with_name(f".{final.name}.partial")
     plan = Plan(draft, size, seed, night)
-    jobs = _jobs(source, target, val, test)
+    jobs = _jobs(layout, {"source": source, "target": target, "val": val, "test": test})
     try:
         if draft.exists():
             shutil.rmtree(draft)
@@ -123,144 +118,58 @@ def synthesize(
         raise write_error(Path(error.filename or final), error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return {part: sum(job.part == part for job in jobs) for part in WRITERS}
+    return {part: sum(job.part == part for job in jobs) for part in LAYOUTS[layout]}
 
 
-def write_scene(plan: Plan, job: Job) -> npt.NDArray[np.int64]:
-    """Render one scene and write its files; returns the (num_classes,) pixels of its label.
-
-    Raises:
-        DataError: If a file cannot be written.
-    """
-    try:
-        return WRITERS[job.part](plan, job)
-    except OSError as error:
-        raise write_error(Path(error.filename or plan.folder), error) from error
-
-
-def raw_ids(labels: Pixels) -> Pixels:
-    """Train ids -> raw ids of Cityscapes; ignored pixels become 0, 'unlabeled'."""
-    table = np.zeros(256, np.uint8)
-    for raw, train in CITYSCAPES.raw_ids.items():
-        table[train] = raw
-    return table[labels]
+def _jobs(layout: str, numbers: dict[str, int]) -> list[Job]:
+    jobs, used = list[Job](), dict[str, int]()
+    for part in LAYOUTS[layout]:
+        split, number = _SCENES[part]
+        # no two parts show the same scene
+        first = used.get(split, 0)
+        used[split] = first + numbers[number]
+        jobs += [Job(part, n, split, first + n) for n in range(numbers[number])]
+    return jobs
 
 
-def _write_cityscapes(plan: Plan, job: Job) -> npt.NDArray[np.int64]:
-    scene = generate(job.split, job.index, seed=plan.seed, size=plan.size, reference=False)
-    part = job.part.rpartition("/")[2]
-    city = f"synthcity{job.number // FRAMES_A_SEQUENCE:02d}"
-    stem = f"{city}_{job.number % FRAMES_A_SEQUENCE:06d}_000019"
-    root = plan.folder / "Cityscapes"
-    _save(scene.image, root / "leftImg8bit" / part / city / f"{stem}_leftImg8bit.png")
-    truth = root / "gtFine" / part / city
-    _save(raw_ids(scene.label), truth / f"{stem}_gtFine_labelIds.png")
-    _save(scene.label, truth / f"{stem}_gtFine_labelTrainIds.png")
-    _save(CITYSCAPES.colorize(scene.label), truth / f"{stem}_gtFine_color.png")
-    return histogram(scene.label, CITYSCAPES.num_classes)
-
-
-def _write_train_pair(plan: Plan, job: Job) -> npt.NDArray[np.int64]:
-    image, label, reference = _night_scene(plan, job)
-    frame, pictures = _frame(job), plan.folder / "DarkZurich" / "rgb_anon" / "train"
-    _save(image, pictures / "night" / _sequence(job) / f"{frame}_rgb_anon.png")
-    day = _day_frame(job)
-    _save(reference, pictures / "day" / day.partition("_")[0] / f"{day}_rgb_anon.png")
-    return histogram(label, CITYSCAPES.num_classes)
-
-
-def _write_evaluation_pair(plan: Plan, job: Job) -> npt.NDArray[np.int64]:
-    image, label, reference = _night_scene(plan, job)
-    root, part = plan.folder / "DarkZurich", job.part.rpartition("/")[2]
-    frame, sequence = _frame(job), _sequence(job)
-    _save(image, root / "rgb_anon" / part / "night" / sequence / f"{frame}_rgb_anon.png")
-    _save(reference, root / "rgb_anon" / f"{part}_ref" / "day" / f"{sequence}_ref" / f"{frame}_ref_rgb_anon.png")
-    if part == "val":
-        truth = root / "gt" / part / "night" / sequence
-        valid = np.zeros_like(label)
-        maps = {"labelTrainIds": label, "labelIds": raw_ids(label), "labelColor": CITYSCAPES.colorize(label)}
-        for kind, pixels in {**maps, "invIds": valid, "invGray": valid}.items():
-            _save(pixels, truth / f"{frame}_gt_{kind}.png")
-    return histogram(label, CITYSCAPES.num_classes)
-
-
-WRITERS: dict[str, Callable[[Plan, Job], npt.NDArray[np.int64]]] = {
-    "Cityscapes/train": _write_cityscapes,
-    "Cityscapes/val": _write_cityscapes,
-    "DarkZurich/train": _write_train_pair,
-    "DarkZurich/val": _write_evaluation_pair,
-    "DarkZurich/test": _write_evaluation_pair,
-}
-
-
-def _jobs(source: int, target: int, val: int, test: int) -> list[Job]:
-    parts = {
-        "Cityscapes/train": ("source", 0, source),
-        # Cityscapes val shows other scenes of the same city
-        "Cityscapes/val": ("source", source, val),
-        "DarkZurich/train": ("target", 0, target),
-        "DarkZurich/val": ("val", 0, val),
-        "DarkZurich/test": ("test", 0, test),
-    }
-    return [Job(part, n, split, first + n) for part, (split, first, number) in parts.items() for n in range(number)]
-
-
-def _night_scene(plan: Plan, job: Job) -> tuple[Pixels, Pixels, Pixels]:
-    """Image, label and reference at the size of Dark Zurich, which is higher than what SynthNight renders."""
-    height, width = plan.night_size
-    shrink = min(1.0, LARGEST[0] / height, LARGEST[1] / width)
-    size = (max(SMALLEST[0], round(height * shrink)), max(SMALLEST[1], round(width * shrink)))
-    scene = generate(job.split, job.index, seed=plan.seed, size=size, night=plan.night)
-    if scene.reference is None:
-        raise DataError(f"SynthNight made no reference for scene {job.index} of '{job.split}'.")
-
-    def fit(pixels: Pixels, how: Image.Resampling) -> Pixels:
-        return np.asarray(Image.fromarray(pixels).resize((width, height), how))
-
-    smooth = Image.Resampling.BILINEAR
-    return fit(scene.image, smooth), fit(scene.label, Image.Resampling.NEAREST), fit(scene.reference, smooth)
-
-
-def _sequence(job: Job) -> str:
-    first = {"train": 0, "val": 500, "test": 700}[job.part.rpartition("/")[2]]
-    return f"SYNT{first + job.number // FRAMES_A_SEQUENCE:04d}"
-
-
-def _frame(job: Job) -> str:
-    return f"{_sequence(job)}_frame_{job.number % FRAMES_A_SEQUENCE + 1:06d}"
-
-
-def _day_frame(job: Job) -> str:
-    return f"SYNT{900 + job.number // FRAMES_A_SEQUENCE:04d}_frame_{job.number % FRAMES_A_SEQUENCE + 1:06d}"
-
-
-def _finish(plan: Plan, jobs: list[Job], counts: list[npt.NDArray[np.int64]]) -> None:
-    """Write what belongs to all scenes: statistics, pairs, and the marker that says where they come from."""
-    rows, pairs = [], dict[str, list[str]]()
+def _finish(plan: Plan, jobs: list[Job], counts: list[Counts]) -> None:
+    """Write what belongs to all scenes: statistics, pairs, times of day, and the marker of where they come from."""
+    rows = []
     for job, row in zip(jobs, counts, strict=True):
         if job.part == "Cityscapes/train":
-            city = f"synthcity{job.number // FRAMES_A_SEQUENCE:02d}"
-            stem = f"{city}_{job.number % FRAMES_A_SEQUENCE:06d}_000019"
+            city, stem = city_stem(job)
             rows.append((f"gtFine/train/{city}/{stem}_gtFine_labelTrainIds.png", row))
-        elif job.part == "DarkZurich/train":
-            day = _day_frame(job)
-            line = f"train/night/{_sequence(job)}/{_frame(job)},train/day/{day.partition('_')[0]}/{day}\n"
-            pairs.setdefault(_sequence(job), []).append(line)
     if rows:
         write_statistics(plan.folder / "Cityscapes", rows)
-    for sequence, lines in pairs.items():
-        path = plan.folder / "DarkZurich" / "corresp" / "train" / "night" / sequence / f"{sequence}_ref_day.csv"
-        path.parent.mkdir(parents=True)
-        path.write_text("".join(lines))
+    _write_pairs(plan, [job for job in jobs if job.part == "DarkZurich/train"])
+    _write_times(plan, [job for job in jobs if job.part == "bdd100k/night"])
     about = {"what": "synthetic scenes made by `dsrnss data synthesize`, not the real data sets"}
     options = {key: value for key, value in asdict(plan).items() if key != "folder"}
     (plan.folder / MARKER).write_text(json.dumps({**about, **options}, indent=1) + "\n")
 
 
-def _save(pixels: Pixels, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # night noise hardly shrinks: level 1 takes half of the time of level 6
-    Image.fromarray(pixels).save(path, compress_level=1)
+def _write_pairs(plan: Plan, jobs: list[Job]) -> None:
+    pairs = dict[str, list[str]]()
+    for job in jobs:
+        day = day_frame(job)
+        line = f"train/night/{sequence(job)}/{frame(job)},train/day/{day.partition('_')[0]}/{day}\n"
+        pairs.setdefault(sequence(job), []).append(line)
+    for drive, lines in pairs.items():
+        path = plan.folder / "DarkZurich" / "corresp" / "train" / "night" / drive / f"{drive}_ref_day.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text("".join(lines))
+
+
+def _write_times(plan: Plan, jobs: list[Job]) -> None:
+    for part in {bdd_part(job) for job in jobs}:
+        times = [
+            {"name": f"{bdd_name(job)}.jpg", "attributes": {"timeofday": "night"}}
+            for job in jobs
+            if bdd_part(job) == part
+        ]
+        path = plan.folder / "bdd100k" / "labels" / "sem_seg" / "polygons" / f"sem_seg_{part}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(times))
 
 
 def _check(layout: str, size: Size, seed: int, night: str, numbers: tuple[int, ...]) -> None:

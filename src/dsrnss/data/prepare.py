@@ -1,4 +1,4 @@
-"""Preparation of Cityscapes: train ids by a look-up table of the shipped raw ids, and class statistics."""
+"""Preparation of Cityscapes: train ids from the shipped raw ids or from polygons, and class statistics."""
 
 import json
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from dsrnss.data.base import data_root, histogram, read_label
 from dsrnss.data.cityscapes import RAW_IDS_ENDING, STATISTICS, TRAIN_IDS_ENDING
 from dsrnss.data.files import listing
 from dsrnss.data.parallel import Progress, parallel_map
+from dsrnss.data.polygons import POLYGONS_ENDING, draw_train_ids
 from dsrnss.data.writing import atomic
 from dsrnss.errors import DataError, ImageError
 from dsrnss.labels import CITYSCAPES
@@ -26,10 +27,11 @@ def prepare_cityscapes(
 ) -> dict[str, int]:
     """Make the train ids and class statistics that training wants.
 
-    Writes `*_gtFine_labelTrainIds.png` beside every `*_gtFine_labelIds.png` of train and val, and for train
+    Writes `*_gtFine_labelTrainIds.png` for every annotation of train and val: by a look-up table of its
+    `*_gtFine_labelIds.png`, or drawn from its `*_gtFine_polygons.json` where that is missing. For train also
     `sample_class_stats.json`, `sample_class_stats_dict.json` and `samples_with_class.json`, with paths relative to the
-    root. Every file appears whole or not at all, and train ids newer than their raw ids are kept, so an interrupted run
-    continues where it stopped.
+    root. Every file appears whole or not at all, and train ids newer than what they are made from are kept, so an
+    interrupted run continues where it stopped.
 
     Args:
         root: Folder of Cityscapes; None: `$DATA_DIR/Cityscapes`.
@@ -37,7 +39,8 @@ def prepare_cityscapes(
         progress: Called with (labels done, labels in all).
 
     Returns:
-        Number of `labels` found, of train ids `written`, and of `train` labels in the statistics.
+        Number of `labels` found, of train ids `written`, of those `drawn` from polygons, and of `train` labels in the
+        statistics.
 
     Raises:
         DatasetNotFoundError: If Cityscapes is not where it was looked for.
@@ -45,25 +48,35 @@ def prepare_cityscapes(
         ImageError: If a label cannot be read.
     """
     folder = data_root(root, "Cityscapes")
-    labels = [p for split in ("train", "val") for p in listing(folder / "gtFine" / split, f"*/*{RAW_IDS_ENDING}")]
-    if not labels:
+    sources = [source for split in ("train", "val") for source in _sources(folder / "gtFine" / split)]
+    if not sources:
         raise DataError(
-            f"No labels to prepare: looked for '{folder}/gtFine/{{train,val}}/<city>/*{RAW_IDS_ENDING}'. "
-            "Unpack gtFine_trainvaltest.zip into the folder that holds leftImg8bit."
+            f"No labels to prepare: looked for '{folder}/gtFine/{{train,val}}/<city>/*{RAW_IDS_ENDING}' and for "
+            f"*{POLYGONS_ENDING}. Unpack gtFine_trainvaltest.zip into the folder that holds leftImg8bit."
         )
-    done = parallel_map(_train_ids, None, labels, workers=workers, progress=progress)
+    done = parallel_map(_train_ids, None, sources, workers=workers, progress=progress)
     rows = [
         (train_ids_path(path).relative_to(folder).as_posix(), counts)
-        for path, (_, counts) in zip(labels, done, strict=True)
+        for path, (_, counts) in zip(sources, done, strict=True)
         if path.is_relative_to(folder / "gtFine" / "train")
     ]
     write_statistics(folder, rows)
-    return {"labels": len(labels), "written": sum(written for written, _ in done), "train": len(rows)}
+    written = [path for path, (new, _) in zip(sources, done, strict=True) if new]
+    drawn = sum(path.name.endswith(POLYGONS_ENDING) for path in written)
+    return {"labels": len(sources), "written": len(written), "drawn": drawn, "train": len(rows)}
 
 
-def train_ids_path(raw_ids: Path) -> Path:
-    """Where the train ids of a file of raw ids belong."""
-    return raw_ids.with_name(raw_ids.name.removesuffix(RAW_IDS_ENDING) + TRAIN_IDS_ENDING)
+def train_ids_path(source: Path) -> Path:
+    """Where the train ids of a file of raw ids or polygons belong."""
+    stem = source.name.removesuffix(RAW_IDS_ENDING).removesuffix(POLYGONS_ENDING)
+    return source.with_name(stem + TRAIN_IDS_ENDING)
+
+
+def _sources(folder: Path) -> list[Path]:
+    """What the train ids of a split are made from: one file for each annotation."""
+    found = {train_ids_path(path): path for path in listing(folder, f"*/*{POLYGONS_ENDING}")}
+    found.update({train_ids_path(path): path for path in listing(folder, f"*/*{RAW_IDS_ENDING}")})
+    return [found[target] for target in sorted(found)]
 
 
 def write_statistics(root: Path, rows: Sequence[tuple[str, npt.NDArray[np.int64]]]) -> None:
@@ -86,15 +99,16 @@ def write_statistics(root: Path, rows: Sequence[tuple[str, npt.NDArray[np.int64]
     _write_json(root / FILES_BY_CLASS, dict(sorted(by_class.items(), key=lambda item: int(item[0]))))
 
 
-def _train_ids(_: None, raw_ids: Path) -> tuple[bool, npt.NDArray[np.int64]]:
-    """Write the train ids of one label unless they are there; returns whether, and the pixels of each class."""
-    target = train_ids_path(raw_ids)
-    if target.is_file() and target.stat().st_mtime_ns >= raw_ids.stat().st_mtime_ns:
+def _train_ids(_: None, source: Path) -> tuple[bool, npt.NDArray[np.int64]]:
+    """Write the train ids of one annotation unless they are there; returns whether, and the pixels of each class."""
+    target = train_ids_path(source)
+    if target.is_file() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns:
         try:
             return False, histogram(read_label(target, CITYSCAPES).numpy(), CITYSCAPES.num_classes)
         except (ImageError, DataError):
             pass  # damaged by someone else: make it anew
-    labels = read_label(raw_ids, CITYSCAPES, raw=True).numpy()
+    drawn = source.name.endswith(POLYGONS_ENDING)
+    labels = draw_train_ids(source) if drawn else read_label(source, CITYSCAPES, raw=True).numpy()
     with atomic(target) as draft:
         Image.fromarray(labels).save(draft)
     return True, histogram(labels, CITYSCAPES.num_classes)

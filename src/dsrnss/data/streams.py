@@ -13,18 +13,19 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
 
 from dsrnss.data.base import Sample, SegmentationDataset, Size
+from dsrnss.data.boxes import Box
+from dsrnss.data.originals import invalid_mask, original_size
 from dsrnss.data.parallel import single_thread
 from dsrnss.data.sampling import ClassSampler
 from dsrnss.data.transforms import (
-    Box,
     WantedClass,
-    crop_sample,
     flip_sample,
     random_box,
     random_label_box,
     to_model_input,
 )
 from dsrnss.errors import ConfigError, DataError, DsrnssError
+from dsrnss.labels import IGNORE_INDEX
 
 Batch = dict[str, Any]
 Item = TypeVar("Item", covariant=True)
@@ -90,8 +91,7 @@ class TrainStream(FailSafe[Batch]):
         else:
             epoch, place = divmod(position, len(self.dataset))
             index = int(epoch_order(self.seed, self.stream, epoch, len(self.dataset))[place])
-        sample = self.dataset[index]
-        sample = crop_sample(sample, self._box(sample, rng, wanted))
+        sample = self.dataset.cropped(index, lambda whole: self._box(whole, rng, wanted))
         if rng.random() < self.flip:
             sample = flip_sample(sample)
         return to_model_input(sample)
@@ -115,7 +115,10 @@ def epoch_order(seed: int, stream: int, epoch: int, length: int) -> npt.NDArray[
 
 
 class EvalView(FailSafe[Batch]):
-    """Whole normalised pictures of a data set, with labels and names."""
+    """Whole normalised pictures of a data set, with names, their size on disk, labels and masks of invalid pixels.
+
+    An index behind the end is padding, so that all processes see equally many batches: a sample without any label.
+    """
 
     def __init__(self, dataset: SegmentationDataset) -> None:
         self.dataset = dataset
@@ -124,9 +127,40 @@ class EvalView(FailSafe[Batch]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Batch:
+        round_, index = divmod(index, len(self))
         sample = self.dataset[index]
         kept: Sample = {key: value for key, value in sample.items() if key in _EVALUATED}  # type: ignore[assignment]
-        return to_model_input(kept)
+        batch = to_model_input(kept)
+        size = original_size(self.dataset, index) or sample["image"].shape[-2:]
+        batch["size"] = torch.tensor([int(side) for side in size])
+        if "label" in batch:
+            mask = invalid_mask(self.dataset, index, (int(batch["label"].shape[-2]), int(batch["label"].shape[-1])))
+            batch.update({} if mask is None else {"invalid": mask})
+            if round_ > 0:
+                batch["label"] = torch.full_like(batch["label"], IGNORE_INDEX)
+        return batch
+
+
+class EvalSampler(DistributedSampler[int]):
+    """Every index once, dealt out to the processes; indices behind the end make their numbers equal.
+
+    Lightning's own sampler repeats samples instead, which then count twice.
+
+    Args:
+        length: Samples of the set.
+        world: Number of processes.
+        rank: Number of this process.
+    """
+
+    def __init__(self, length: int, world: int, rank: int) -> None:
+        self.indices = range(rank, -(-length // world) * world, world)
+        super().__init__(self.indices, num_replicas=world, rank=rank, shuffle=False)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
 
 
 class PositionSampler(DistributedSampler[int]):
@@ -167,8 +201,8 @@ class Loader(DataLoader[Any]):
 def make_loader(
     dataset: FailSafe[Batch], batch_size: int, workers: int, *, sampler: Sampler[int] | None = None, seed: int = 0
 ) -> Loader:
-    """Build a loader; with a sampler it is a training loader (whole batches, workers that live on)."""
-    training = sampler is not None
+    """Build a loader; with a sampler of positions it is a training loader (whole batches, workers that live on)."""
+    training = sampler is not None and not isinstance(sampler, EvalSampler)
     return Loader(
         dataset,
         batch_size=batch_size,
@@ -182,6 +216,14 @@ def make_loader(
         # creating an iterator must not draw from the global generator, whose state is part of a checkpoint
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def make_eval_loader(
+    dataset: SegmentationDataset, batch_size: int, workers: int, world: int = 1, rank: int = 0
+) -> Loader:
+    """Build a loader for validation or test that is exact over processes: no picture counts twice."""
+    sampler = EvalSampler(len(dataset), world, rank) if world > 1 else None
+    return make_loader(EvalView(dataset), batch_size, workers, sampler=sampler)
 
 
 def collate(samples: list[Batch] | DsrnssError) -> Batch | DsrnssError:

@@ -1,35 +1,24 @@
 """Joint crop, flip and normalisation of a sample: picture, label, reference and flow move together."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from dsrnss.data.base import Sample, Size, histogram
+from dsrnss.data.boxes import Box
 from dsrnss.errors import ConfigError
 from dsrnss.labels import IGNORE_INDEX
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 CROP_REDRAWS = 10
 _PLANES = ("image", "label", "reference", "flow", "confidence")
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def cut(self, plane: Tensor) -> Tensor:
-        """The part of a (..., H, W) tensor inside the box, without copying."""
-        cut: Tensor = F.crop(plane, self.top, self.left, self.height, self.width)
-        return cut
 
 
 @dataclass(frozen=True)
@@ -96,12 +85,6 @@ def random_label_box(
     return box
 
 
-def crop_sample(sample: Sample, box: Box) -> Sample:
-    """Cut every plane of a sample; a flow stays as it is, since the reference is cut by the same box."""
-    cut: dict[str, Any] = {key: box.cut(value) if key in _PLANES else value for key, value in sample.items()}  # type: ignore[arg-type]
-    return cut  # type: ignore[return-value]
-
-
 def flip_sample(sample: Sample) -> Sample:
     """Mirror every plane of a sample left to right; the x component of a flow changes its sign."""
     flipped: dict[str, Any] = {
@@ -132,10 +115,23 @@ def resize_sample(sample: Sample, size: Size) -> Sample:
 
 
 def normalize(image: Tensor) -> Tensor:
-    """(..., 3, H, W) uint8 RGB -> float32, normalised by the mean and deviation of ImageNet."""
-    plain = image.as_subclass(Tensor).contiguous()
-    scaled: Tensor = F.to_dtype(plain, torch.float32, scale=True)
-    return F.normalize_image(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD), inplace=True)  # type: ignore[no-any-return]
+    """(3, H, W) uint8 RGB -> float32, normalised by the mean and deviation of ImageNet."""
+    pixels = image.as_subclass(Tensor).permute(1, 2, 0).numpy()
+    # decoders give interleaved channels: splitting bytes is cheaper than transposing floats
+    planes = cv2.split(pixels) if pixels.strides[-1] == 1 else [pixels[..., channel] for channel in range(3)]
+    ready = np.empty((3, *pixels.shape[:2]), np.float32)
+    for plane, table, out in zip(planes, _normal_table(), ready, strict=True):
+        cv2.LUT(plane, table, dst=out)
+    return torch.from_numpy(ready)
+
+
+@lru_cache(maxsize=1)
+def _normal_table() -> npt.NDArray[np.float32]:
+    """What each of the 256 values of each channel becomes, (3, 256): a look-up gives torchvision's numbers."""
+    values = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
+    scaled: Tensor = F.to_dtype(values, torch.float32, scale=True)
+    normal: Tensor = F.normalize_image(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD))
+    return np.ascontiguousarray(normal.numpy().reshape(3, 256))
 
 
 def to_model_input(sample: Sample) -> dict[str, Any]:

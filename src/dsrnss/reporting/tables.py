@@ -11,13 +11,19 @@ from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, ModelScores
 from dsrnss.reporting.wording import percent, signed, trend
 
 
-def print_scores(console: Console, scores: Mapping[str, ModelScores], label_space: LabelSpace) -> None:
+def print_scores(
+    console: Console,
+    scores: Mapping[str, ModelScores],
+    label_space: LabelSpace,
+    more: Mapping[str, Mapping[str, float]] | None = None,
+) -> None:
     """Print the IoU of every class and the means, in percent; "-" where a class does not occur.
 
     Args:
         console: Where to print.
         scores: One column a network; with both "source-only" and "adapted" a column of differences follows.
         label_space: The classes.
+        more: Further rows below the means: title -> column -> fraction.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
@@ -38,6 +44,8 @@ def print_scores(console: Console, scores: Mapping[str, ModelScores], label_spac
     ):
         values = {key: float(getattr(one, attribute)) for key, one in scores.items()}
         table.add_row(Text(title), *_cells(values, compared), style="bold" if attribute == "mean_iou" else "")
+    for title, row in (more or {}).items():
+        table.add_row(Text(title), *_cells(row, compared))
     console.print(table)
 
 

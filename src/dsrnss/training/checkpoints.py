@@ -43,7 +43,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def is_complete(path: Path) -> bool:
     """Whether a checkpoint was written to its end: torch's format is a zip, whose directory comes last."""
-    return path.is_file() and zipfile.is_zipfile(path)
+    try:
+        return path.is_file() and zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # so damaged that even the question fails
+        return False
 
 
 def steps_done(path: str | Path) -> int:

@@ -5,11 +5,11 @@ import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
@@ -17,13 +17,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from dsrnss import experiments
 from dsrnss.console import notice
-from dsrnss.errors import CheckpointError, HardwareError, UsageError
+from dsrnss.errors import CheckpointError, DsrnssError, HardwareError, UsageError
 from dsrnss.experiments import ExperimentFile
 from dsrnss.training import arguments, checkpoints, remarks
+from dsrnss.training.default_callbacks import default_callbacks, predictions_folder
 from dsrnss.training.explain import Context, check_groups, explain
-from dsrnss.training.predictions import PredictionWriter
 from dsrnss.training.quiet import hush
-from dsrnss.training.run_progress import RunProgress
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
@@ -89,6 +88,9 @@ class ExperimentCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the checkpoint options and state the links."""
         parser.add_argument("--ckpt_path", type=str | None, default=None, help="A checkpoint, or 'last'.")
+        if self.command == "predict":
+            kinds = Literal["darkzurich", "acdc"] | None
+            parser.add_argument("--submission", type=kinds, default=None, help="Also write the zip for a test server.")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})
         known = {action.dest for action in parser._actions}
@@ -121,6 +123,19 @@ class ExperimentCLI(LightningCLI):
             trainer["precision"] = "32-true"
         self.ckpt_path = self._find_checkpoint(self.config["ckpt_path"])
 
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer; what a data set refuses is told as it says it.
+
+        Raises:
+            DsrnssError: Of the part that was refused.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse wraps errors of a linked value
+            if isinstance(error.__cause__, DsrnssError):
+                raise error.__cause__ from None
+            raise
+
     def _find_checkpoint(self, path: str | None) -> str | None:
         if path is None:
             if self.command != "fit":
@@ -143,7 +158,7 @@ class ExperimentCLI(LightningCLI):
     @property
     def predictions(self) -> Path:
         """The folder that `predict` writes to."""
-        return self.root / "predictions" / self.name
+        return predictions_folder(self.root, self.name)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the default loggers, callbacks and the safe checkpoint writer.
@@ -159,7 +174,15 @@ class ExperimentCLI(LightningCLI):
             self.save_config_callback = None
         if self.command != "fit" or config.get("enable_checkpointing") is False:
             self.parser.callback_keys = [key for key in self.parser.callback_keys if key != "checkpoint"]
-        kwargs["callbacks"] = self._callbacks(config, logs=logs)
+        kwargs["callbacks"] = default_callbacks(
+            self.command,
+            _as_list(config.get("callbacks")),
+            config,
+            logs=logs,
+            name=self.name,
+            root=self.root,
+            submission=self.config.get("submission"),
+        )
         plugins = _as_list(config.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, checkpoints.AtomicCheckpointIO()]
@@ -179,17 +202,6 @@ class ExperimentCLI(LightningCLI):
         }
         return [TensorBoardLogger(**place), CSVLogger(**place)]
 
-    def _callbacks(self, config: Any, *, logs: bool) -> list[Callback]:
-        callbacks: list[Callback] = _as_list(config.get("callbacks"))
-        given = {kind for kind in (ProgressBar, LearningRateMonitor) for c in callbacks if isinstance(c, kind)}
-        if config.get("enable_progress_bar") is not False and ProgressBar not in given:
-            callbacks.append(RunProgress())
-        if self.command == "fit" and logs and LearningRateMonitor not in given:
-            callbacks.append(LearningRateMonitor("step"))
-        if self.command == "predict":
-            callbacks.append(PredictionWriter(self.predictions))
-        return callbacks
-
     def drop_empty_run(self) -> None:
         """Remove the run's folder, which is this process's own, if the run failed before its first step."""
         trainer = getattr(self, "trainer", None)
@@ -203,7 +215,8 @@ class ExperimentCLI(LightningCLI):
             KeyboardInterrupt: If the user stopped it.
         """
         method = getattr(self.trainer, self.command)
-        more = {"return_predictions": False} if self.command == "predict" else {}
+        # the scores are told class by class afterwards
+        more = {"predict": {"return_predictions": False}, "test": {"verbose": False}}.get(self.command, {})
         try:
             with interruptible(self.trainer):
                 # a checkpoint is tensors and plain values: nothing in it may run code

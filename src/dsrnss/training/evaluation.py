@@ -1,6 +1,7 @@
 """Measuring and running a network on a data set, outside of Lightning."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,13 @@ from dsrnss.models.segmentor import Segmentor
 from dsrnss.training.metrics import ConfusionMatrix, Scores, scores
 
 
+class Network(Protocol):
+    """What gives logits."""
+
+    def predict(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised RGB -> (B, C, H, W) logits."""
+
+
 def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:
     batch = collate(view.__getitems__(indices))
     if isinstance(batch, DsrnssError):
@@ -22,18 +30,22 @@ def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:
     return batch
 
 
-def count_batch(network: Segmentor, batch: Mapping[str, Tensor], confusion: ConfusionMatrix) -> None:
+def count_batch(network: Network, batch: Mapping[str, Tensor], confusion: ConfusionMatrix) -> None:
     """Count what a network predicts for a batch.
 
     Args:
         network: In eval mode.
-        batch: `image` (B, 3, H, W) normalised RGB, `label` (B, Hl, Wl) train ids; logits are resized to the label.
+        batch: `image` (B, 3, H, W) normalised RGB, `label` (B, Hl, Wl) train ids and, where there are such masks,
+            `invalid` (B, Hl, Wl) bool; logits are resized to the label.
         confusion: Where to.
     """
     logits, size = network.predict(batch["image"]), batch["label"].shape[-2:]
     if logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-    confusion.update(logits.max(1).indices, batch["label"])
+    best = logits.max(1)
+    invalid = batch.get("invalid")
+    confidence = None if invalid is None else (best.values - logits.logsumexp(1)).exp()
+    confusion.update(best.indices, batch["label"], confidence, invalid)
 
 
 @torch.inference_mode()

@@ -8,10 +8,9 @@ from rich.console import Console
 
 from dsrnss import experiments
 from dsrnss.console import next_step, notice
-from dsrnss.reporting.tables import print_scores
 from dsrnss.training import checkpoints
-from dsrnss.training.metrics import model_scores
 from dsrnss.training.predictions import PredictionWriter
+from dsrnss.training.result_files import ResultFiles, print_results
 
 if TYPE_CHECKING:
     from dsrnss.training.cli import ExperimentCLI
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 def before_fit(cli: "ExperimentCLI") -> None:
     """Say what is allowed but rarely meant."""
     model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
-    if cli.ckpt_path is None and model.get("weights") == "random":
-        notice("the network starts from random weights (model.weights: random).")
+    if cli.ckpt_path is None and model.get("weights") == "random" and model.get("backbone_weights") == "random":
+        notice("the network starts from random weights (model.weights and model.backbone_weights: random).")
     warmup = getattr(model.get("schedule"), "warmup_steps", 0)
     if steps <= warmup:
         notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
@@ -42,8 +41,10 @@ def _print_results(cli: "ExperimentCLI") -> None:
     """The IoU of every class, a column for each set that was measured."""
     results = getattr(cli.model, "results", {})
     if cli.command in ("validate", "test") and results:
-        columns = {name: model_scores(name, scores) for name, scores in results.items()}
-        print_scores(Console(), columns, cli.model.label_space)
+        print_results(Console(), results, cli.model.label_space)
+    for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ResultFiles) and callback.folder is not None:
+            print(f"\nWrote {callback.folder}", file=sys.stderr)
 
 
 def _say_next(cli: "ExperimentCLI") -> None:

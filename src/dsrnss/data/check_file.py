@@ -1,0 +1,164 @@
+"""The check of one sample's files: each is read to its end, once."""
+
+import hashlib
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from dsrnss.data.base import Size, histogram
+from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_FEW_CLASSES = 3
+"""In sets of so few classes a label of one class all over is nothing strange."""
+Finding = tuple[str, Path, str]
+"""Kind, file and message."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Files to check.
+
+    Attributes:
+        image: The picture.
+        label: Its label, if it has one.
+        raw: Whether the label holds raw ids.
+        reference: Its day reference, if it has one.
+        space: Number of the label space.
+    """
+
+    image: Path
+    label: Path | None = None
+    raw: bool = False
+    reference: Path | None = None
+    space: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen in the files of a job.
+
+    Attributes:
+        findings: What is wrong.
+        size: (height, width) of the picture, None: unreadable.
+        digest: Hash of its pixels, None: unreadable or of one colour.
+        counts: (256,) pixels of each train id in the label; 255 counts the ignored ones. None: no readable label.
+    """
+
+    findings: tuple[Finding, ...]
+    size: Size | None
+    digest: bytes | None
+    counts: npt.NDArray[np.int64] | None
+
+
+def check_job(spaces: tuple[LabelSpace, ...], job: Job) -> Seen:
+    """Read the files of one sample.
+
+    Args:
+        spaces: The label spaces of the run.
+        job: The files.
+    """
+    findings: list[Finding] = []
+    image = _read(job.image, findings)
+    digest = None
+    if image is not None:
+        pixels = np.asarray(image)
+        if _one_value(pixels):
+            findings.append(("one-colour", job.image, "the whole picture is of one colour."))
+        else:
+            # of the hashes of the standard library the fastest by far
+            digest = hashlib.sha1(str(pixels.shape).encode(), usedforsecurity=False)
+            digest.update(np.ascontiguousarray(pixels).data)
+    if job.reference is not None:
+        _read(job.reference, findings)
+    counts = None
+    if job.label is not None:
+        counts = _check_label(job, image, spaces[job.space], findings)
+    size = None if image is None else (image.height, image.width)
+    return Seen(tuple(findings), size, None if digest is None else digest.digest(), counts)
+
+
+def _check_label(
+    job: Job, image: Image.Image | None, space: LabelSpace, findings: list[Finding]
+) -> npt.NDArray[np.int64] | None:
+    """Check a label; returns the (256,) pixels of each train id."""
+    path = job.label
+    label = None if path is None else _read(path, findings)
+    if path is None or label is None:
+        return None
+    if image is not None and image.size != label.size:
+        sizes = " and ".join(f"{height} x {width}" for width, height in (image.size, label.size))
+        findings.append(("size-mismatch", path, f"picture and label have {sizes} pixels (height x width)."))
+    if label.mode not in ("L", "P"):
+        what = "a colour picture" if label.mode in ("RGB", "RGBA") else f"a picture of mode '{label.mode}'"
+        findings.append(("no-label-map", path, f"{what}: a label map is 8-bit ids in one channel."))
+        return None
+    counts = histogram(np.array(label))
+    if job.raw:
+        counts = np.bincount(space.raw_table(), counts, 256).astype(np.int64)
+    findings += _value_findings(counts, space, path)
+    return counts
+
+
+def _value_findings(counts: npt.NDArray[np.int64], space: LabelSpace, path: Path) -> list[Finding]:
+    values = np.flatnonzero(counts).tolist()
+    wrong = [value for value in values if value >= space.num_classes and value != IGNORE_INDEX]
+    if wrong:
+        known_as_raw = space.raw_ids == CITYSCAPES.raw_ids and max(wrong) <= max(space.raw_ids)
+        text = f"values {wrong[:10]} are outside 0..{space.num_classes - 1} and 255"
+        if known_as_raw:
+            return [("raw-ids", path, f"{text}: they look like raw label ids, not train ids.")]
+        return [("outside-values", path, f"{text}.")]
+    if values == [IGNORE_INDEX]:
+        return [("all-ignored", path, "no pixel has a class: all are 255 or translated to it.")]
+    if len(values) == 1 and space.num_classes > _FEW_CLASSES:
+        return [("one-class", path, f"every pixel is '{space.names[values[0]]}'.")]
+    return []
+
+
+def _read(path: Path, findings: list[Finding]) -> Image.Image | None:
+    """Read a picture completely; None: a finding says why not."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        findings.append(("unreadable", path, f"cannot be opened: {error.strerror}."))
+        return None
+    fault = png_fault(data) if data.startswith(_PNG) else "" if data else "the file is empty."
+    if not fault:
+        try:
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+                return picture
+        except UnidentifiedImageError:
+            fault = f"no picture ({len(data)} bytes)."
+        except Exception as error:  # a decoder may raise anything on a broken file, and the check goes on
+            fault = f"damaged or cut short: {error}."
+    findings.append(("unreadable", path, fault))
+    return None
+
+
+def png_fault(data: bytes) -> str:
+    """What is wrong with the chunks of a PNG file, by their lengths and checksums; empty: nothing."""
+    position = len(_PNG)
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind, end = data[position + 4 : position + 8], position + 12 + length
+        if end > len(data):
+            break
+        if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            return f"damaged: the checksum of its part {kind.decode('latin-1')} at byte {position} is wrong."
+        if kind == b"IEND":
+            return ""
+        position = end
+    return f"cut short at byte {len(data)}."
+
+
+def _one_value(pixels: npt.NDArray[np.uint8]) -> bool:
+    if pixels.size == 0 or (pixels[::16, ::16] != pixels[0, 0]).any():
+        return False
+    return bool((pixels == pixels[0, 0]).all())

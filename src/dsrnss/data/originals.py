@@ -1,0 +1,89 @@
+"""What evaluation wants of a sample beside its pixels: its picture's size on disk, and where nothing can be known."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dsrnss.data.base import SegmentationDataset, Size, decode
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.errors import DataError, ImageError
+
+INVALID_ENDING = "_gt_invIds.png"
+_LABEL_ENDINGS = ("_gt_labelTrainIds.png", "_gt_labelIds.png")
+
+
+def unwrapped(dataset: SegmentationDataset) -> SegmentationDataset:
+    """The set inside wrappers such as `AlignedPairs`, which keep it as `dataset`."""
+    while isinstance(inner := getattr(dataset, "dataset", None), SegmentationDataset):
+        dataset = inner
+    return dataset
+
+
+def file_entry(dataset: SegmentationDataset, index: int) -> Entry | None:
+    """The files of a sample, None: it has none."""
+    inner = unwrapped(dataset)
+    return inner.entries[index] if isinstance(inner, FileDataset) else None
+
+
+def original_size(dataset: SegmentationDataset, index: int) -> Size | None:
+    """(height, width) of a sample's picture on disk, whatever size the set gives it; None: it has no file.
+
+    Raises:
+        ImageError: If the file cannot be read.
+    """
+    entry = file_entry(dataset, index)
+    return None if entry is None else picture_size(entry.image)
+
+
+def picture_size(path: Path) -> Size:
+    """(height, width) of a picture, from its header alone.
+
+    Raises:
+        ImageError: If the file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"Cannot read '{path}': {error}.") from error
+
+
+def invalid_file(label: Path) -> Path | None:
+    """The mask of invalid pixels that belongs to a label of Dark Zurich or ACDC, None: there is none."""
+    for ending in _LABEL_ENDINGS:
+        if label.name.endswith(ending):
+            path = label.with_name(label.name.removesuffix(ending) + INVALID_ENDING)
+            return path if path.is_file() else None
+    return None
+
+
+def invalid_mask(dataset: SegmentationDataset, index: int, size: Size) -> Tensor | None:
+    """Pixels whose class nobody could tell from the picture alone (Sakaridis et al., arXiv 1901.05946, section 4).
+
+    Args:
+        dataset: Where the sample comes from.
+        index: Its number.
+        size: (height, width) of its label.
+
+    Returns:
+        (height, width) bool, None: the set has no such masks.
+
+    Raises:
+        DataError: If the mask is not 8 bits in one channel, or is missing where others of the set are there.
+        ImageError: If it cannot be read.
+    """
+    first, entry = file_entry(dataset, 0), file_entry(dataset, index)
+    if first is None or entry is None or first.label is None or entry.label is None or not invalid_file(first.label):
+        return None
+    path = invalid_file(entry.label)
+    if path is None:
+        raise DataError(f"'{entry.label}' has no mask of invalid pixels (*{INVALID_ENDING}), but other labels have.")
+    picture = decode(path)
+    if picture.mode not in ("L", "P", "1"):
+        raise DataError(f"'{path}' is no mask: expected 8 bits in one channel, found mode '{picture.mode}'.")
+    if picture.size != size[::-1]:
+        picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
+    return torch.from_numpy(np.array(picture) > 0)
