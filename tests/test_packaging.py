@@ -13,7 +13,7 @@ import dsrnss
 from dsrnss import experiments
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = experiments.packaged_names()
+EXPERIMENTS = [name for name in experiments.packaged_names() if not name.startswith("baselines/")]
 
 
 @pytest.fixture(scope="module")

@@ -138,16 +138,18 @@ def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def experiment_name(paths: Sequence[Path]) -> str:
-    """Name of an experiment, after its first file: `synthnight/adapt` for `configs/synthnight/adapt.yaml`.
+    """Name of an experiment, after its files: `synthnight/adapt` for `configs/synthnight/adapt.yaml`.
 
-    The `config.yaml` that a run leaves in its folder has the name of that run's experiment.
+    Further files add their own names: `synthnight/dsrnss+dacs` with `baselines/dacs.yaml` behind it. The `config.yaml`
+    that a run leaves in its folder has the name of that run's experiment.
     """
     if not paths:
         return "unnamed"
+    more = "".join(f"+{path.stem}" for path in paths[1:])
     parts = paths[0].resolve().with_suffix("").parts
     if "lightning_logs" in parts and parts[-1] == "config":
-        return "/".join(parts[parts.index("lightning_logs") + 1 : -2]) or "unnamed"
+        return ("/".join(parts[parts.index("lightning_logs") + 1 : -2]) or "unnamed") + more
     if "configs" in parts:
         start = len(parts) - parts[::-1].index("configs")
-        return "/".join(parts[start:])
-    return parts[-1]
+        return "/".join(parts[start:]) + more
+    return parts[-1] + more

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -11,10 +12,14 @@ from torch import Tensor
 from torch.nn import BatchNorm2d
 
 from dsrnss.adaptation.alignment import ClassicalAligner, GivenAligner, IdentityAligner
+from dsrnss.adaptation.feature_distance import FeatureDistanceConfig
+from dsrnss.adaptation.masking import MaskingConfig
 from dsrnss.adaptation.memory_bank import MemoryBankConfig
 from dsrnss.adaptation.mixing import MixingConfig
+from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.errors import CheckpointError, ConfigError
+from dsrnss.labels import LabelSpace
 from dsrnss.models.segmentor import NetworkConfig
 from dsrnss.models.weights import load_pretrained, save_pretrained
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
@@ -22,12 +27,17 @@ from dsrnss.training.task import AdaptationTask, SelfTrainingConfig, SourceConfi
 
 NETWORK = NetworkConfig("compact", "fpn", 8)
 SIZE = (64, 128)
+PLAIN: dict[str, Any] = {
+    "feature_distance": FeatureDistanceConfig(weight=0),
+    "prototypes": PrototypeConfig(enabled=False),
+}
+"""Self-training alone; the other parts have tests of their own below."""
 
 
 def _task(**options: Any) -> AdaptationTask:
     torch.manual_seed(0)
     options.setdefault("aligner", GivenAligner())
-    return AdaptationTask(NETWORK, mixing=MixingConfig(threshold=0.1), seed=0, **options)
+    return AdaptationTask(NETWORK, mixing=MixingConfig(threshold=0.1), seed=0, **(PLAIN | options))
 
 
 def _batch(*, target: bool = True, label: bool = True) -> dict[str, Any]:
@@ -57,7 +67,7 @@ def _step(task: AdaptationTask, batch: dict[str, Any], logged: dict[str, Any] | 
     values = {} if logged is None else logged
     task.log = lambda name, value, **_: values.__setitem__(name, value)  # type: ignore[method-assign]
     task.log_dict = lambda entries, **_: values.update(entries)  # type: ignore[method-assign]
-    task._trainer = type("Steps", (), {"global_step": task.batches_seen})()  # type: ignore[assignment]
+    task._trainer = type("Steps", (), {"global_step": task.batches_seen, "current_epoch": 0})()  # type: ignore[assignment]
     torch.manual_seed(2)
     return task.training_step(batch, 0)
 
@@ -139,8 +149,9 @@ def test_numbers_outside_their_range_are_refused(make: Callable[[], object]) -> 
 def test_joint_and_separate_forward_agree_without_batch_statistics() -> None:
     joint, separate = (_task(self_training=SelfTrainingConfig(joint_forward=flag)).eval() for flag in (True, False))
     images = torch.randn(2, 3, *SIZE)
-    for one, other in zip(joint.student_logits(images, images), separate.student_logits(images, images), strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
+    for one, other in zip(joint.student_passes(images, images), separate.student_passes(images, images), strict=True):
+        assert torch.allclose(one.logits, other.logits, atol=1e-5)
+        assert torch.allclose(one.features[-1], other.features[-1], atol=1e-5)
 
 
 def test_each_aligner_gives_its_own_pseudo_labels() -> None:
@@ -158,7 +169,7 @@ def test_a_given_flow_must_be_given() -> None:
 def test_steps_are_repeatable_and_depend_on_the_seed() -> None:
     first, second = _task(), _task()
     assert torch.equal(_step(first, _batch()), _step(second, _batch()))
-    other = AdaptationTask(NETWORK, mixing=MixingConfig(threshold=0.1), seed=1, aligner=GivenAligner())
+    other = AdaptationTask(NETWORK, mixing=MixingConfig(threshold=0.1), seed=1, aligner=GivenAligner(), **PLAIN)
     other.load_state_dict(_task().state_dict())
     assert not torch.equal(_step(other, _batch()), _step(_task(), _batch()))
 
@@ -166,9 +177,78 @@ def test_steps_are_repeatable_and_depend_on_the_seed() -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Any) -> None:
     path = save_pretrained(_task().student, tmp_path / "small.safetensors")
     with pytest.raises(CheckpointError, match=r"small\.safetensors.*does not fit"):
-        AdaptationTask(NetworkConfig("compact", "fpn", 16), weights=str(path))
-    same = AdaptationTask(NETWORK, weights=str(path))
+        AdaptationTask(NetworkConfig("compact", "fpn", 16)).load_weights(path)
+    same = AdaptationTask(NETWORK)
+    same.load_weights(path)
     assert torch.equal(same.student.head.conv_seg.weight, _task().student.head.conv_seg.weight)
+
+
+ALL_PARTS: dict[str, Any] = {
+    "feature_distance": FeatureDistanceConfig(weight=0.1),
+    "prototypes": PrototypeConfig(start_epoch=None, class_weights="tail"),
+    "masking": MaskingConfig(weight=1.0),
+}
+TERMS = {"source", "mixed", "feature_distance", "prototypes_target", "prototypes_mixed", "masked"}
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("hrda", [False, True])
+def test_every_part_is_a_term_of_the_one_loss(hrda: bool, joint: bool) -> None:
+    logged: dict[str, Any] = {}
+    torch.manual_seed(0)
+    task = AdaptationTask(
+        replace(NETWORK, hrda=hrda),
+        self_training=SelfTrainingConfig(joint_forward=joint),
+        mixing=MixingConfig(threshold=0.1),
+        aligner=GivenAligner(),
+        seed=0,
+        **ALL_PARTS,
+    )
+    total = _step(task, _batch(), logged)
+    terms = {name: logged[f"train/loss_{name}"] for name in TERMS}
+    assert {name for name in logged if name.startswith("train/loss_")} == {f"train/loss_{name}" for name in TERMS}
+    assert torch.isfinite(total) and float(total) == pytest.approx(float(sum(terms.values())), rel=1e-6)
+    total.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in task.student.parameters())
+    assert all(p.grad is None for p in task.teacher.parameters())
+
+
+@pytest.mark.parametrize("part", list(ALL_PARTS))
+def test_a_part_that_is_off_leaves_no_trace(part: str) -> None:
+    logged: dict[str, Any] = {}
+    task = _task(**{part: ALL_PARTS[part]})
+    _step(task, _batch(), logged)
+    terms = {name.removeprefix("train/loss_") for name in logged if name.startswith("train/loss_")}
+    names = {"feature_distance": {"feature_distance"}, "masking": {"masked"}}
+    assert terms - {"source", "mixed"} == names.get(part, {"prototypes_target", "prototypes_mixed"})
+
+
+def test_prototypes_wait_for_their_step() -> None:
+    task = _task(prototypes=PrototypeConfig(start_step=1))
+    first: dict[str, Any] = {}
+    second: dict[str, Any] = {}
+    _step(task, _batch(), first)
+    _step(task, _batch(), second)
+    assert "train/loss_prototypes_target" not in first
+    assert "train/loss_prototypes_target" in second
+
+
+def test_the_reference_encoder_stays_what_the_student_was(tmp_path: Any) -> None:
+    path = save_pretrained(_task().student, tmp_path / "initial.safetensors")
+    task = AdaptationTask(NETWORK, seed=0)
+    task.load_weights(path)
+    task.train()
+    _step(task, _batch())
+    assert task.reference is not None and not any(m.training for m in task.reference.modules())
+    initial = load_pretrained(path).segmentor.backbone.state_dict()
+    for name, value in task.reference.backbone.state_dict().items():
+        assert torch.equal(value, initial[name]), name
+
+
+def test_the_network_has_the_classes_of_the_label_space() -> None:
+    space = LabelSpace(("sky", "road", "thing"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+    task = AdaptationTask(NETWORK, label_space=space)
+    assert task.student(torch.randn(1, 3, *SIZE)).logits.shape[1] == 3
 
 
 def test_fit_trains_validates_and_leaves_a_loadable_checkpoint(tmp_path: Any) -> None:

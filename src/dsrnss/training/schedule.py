@@ -75,14 +75,15 @@ def lr_factor(step: int, config: ScheduleConfig) -> float:
 
 
 def parameter_groups(segmentor: Segmentor, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Four groups: head weights, head biases and norms, backbone weights, backbone biases and norms."""
-    parts: tuple[tuple[str, nn.Module, float], ...] = (
-        ("head", segmentor.head, config.lr),
-        ("backbone", segmentor.backbone, config.lr * config.backbone_lr_factor),
-    )
+    """Head weights, head biases and norms (HRDA's scale attention among them), and the same of the backbone."""
+    parts: dict[str, list[nn.Parameter]] = {"head": [], "backbone": []}
+    for name, parameter in segmentor.named_parameters():
+        if parameter.requires_grad:
+            parts["backbone" if name.startswith("backbone.") else "head"].append(parameter)
+    rates = {"head": config.lr, "backbone": config.lr * config.backbone_lr_factor}
     groups = []
-    for name, module, lr in parts:
-        parameters = [p for p in module.parameters() if p.requires_grad]
+    for name, parameters in parts.items():
+        lr = rates[name]
         groups.append(_group(f"{name}_weight", [p for p in parameters if p.ndim > 1], lr, config.weight_decay))
         groups.append(_group(f"{name}_bias", [p for p in parameters if p.ndim <= 1], lr, 0.0))
     return groups

@@ -1,17 +1,19 @@
-"""The adaptation task: one training step of the method (method section 1), validation and exact resume."""
+"""The adaptation task: one training step of the method (method section 1)."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from dsrnss.adaptation.alignment import Aligner, Alignment
 from dsrnss.adaptation.augmentation import AugmentationConfig, strong_augment, uniform
+from dsrnss.adaptation.class_frequency import ClassFrequency
+from dsrnss.adaptation.feature_distance import FeatureDistanceConfig, feature_distance
 from dsrnss.adaptation.geometry import warp
+from dsrnss.adaptation.masking import MaskingConfig, mask_images
 from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
 from dsrnss.adaptation.mixing import (
     Mixed,
@@ -22,27 +24,38 @@ from dsrnss.adaptation.mixing import (
     class_mix,
     pseudo_labels,
 )
+from dsrnss.adaptation.prototypes import PrototypeConfig, contrast
+from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher
+from dsrnss.console import notice
 from dsrnss.labels import CITYSCAPES, LabelSpace
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
-from dsrnss.models.weights import CARD_KEY, DEMO_MODEL, describe, load_pretrained, load_state
-from dsrnss.training.config import SelfTrainingConfig, SourceConfig
-from dsrnss.training.evaluation import count_batch
-from dsrnss.training.losses import pixel_weighted_cross_entropy
-from dsrnss.training.metrics import ConfusionMatrix, Scores, class_balance, pixel_accuracy, scores
-from dsrnss.training.rng import restore_rng, rng_state
+from dsrnss.models.hrda import detail_offset
+from dsrnss.models.segmentor import NetworkConfig, SegmentorOutput, build_segmentor, split_output
+from dsrnss.models.weights import DEMO_MODEL, load_backbone, load_pretrained, load_state
+from dsrnss.training.config import HRDAConfig, InferenceConfig, SelfTrainingConfig, SourceConfig
+from dsrnss.training.losses import segmentation_loss
+from dsrnss.training.metrics import class_balance, pixel_accuracy
+from dsrnss.training.pseudo_accuracy import PseudoAccuracy
+from dsrnss.training.resumed import ResumedModule
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, build_optimizer
 
 Batch = dict[str, dict[str, Any]]
 
+SCALE_ATTENTION = "hrda_scale_attention."
+HRDA_MIXED_WEIGHT = 0.8
+"""Officially the mixed loss counts less with HRDA."""
 
-class AdaptationTask(L.LightningModule):
+
+class AdaptationTask(ResumedModule):
     """Train on labelled day images and, where there are target images, adapt to the night.
 
     Args:
-        network: What the student is made of.
-        weights: Initial weights: `random`, `demo` (the packaged source network), or what `load_pretrained` reads.
+        network: What the student is made of; its number of classes is that of the label space.
+        weights: Initial weights of the whole network: `random`, `demo` (the packaged source network), a name of
+            `dsrnss weights list`, or what `load_pretrained` reads.
+        backbone_weights: Initial weights of the backbone alone, where `weights` is `random`: a name, a file, or
+            `random`.
         optimizer: AdamW.
         schedule: Learning rate over steps.
         source: The supervised part.
@@ -51,7 +64,12 @@ class AdaptationTask(L.LightningModule):
         mixing: Pseudo-label threshold and class choice.
         augmentation: Strong augmentation of the mixed images.
         memory_bank: The long-tail bank.
+        feature_distance: Distance to the initial encoder.
+        prototypes: Feature prototype alignment.
+        masking: Masked image consistency.
+        hrda: Training of the detail crop, where the network is HRDA.
         aligner: Aligns night and reference; without one pseudo-labels are not refined.
+        inference: How pictures are evaluated and predicted.
         label_space: The classes.
         evaluate: Which network is validated and tested; officially the student.
         channels_last: Memory layout; much faster for convolutions on a CPU.
@@ -62,6 +80,7 @@ class AdaptationTask(L.LightningModule):
         self,
         network: NetworkConfig = NetworkConfig(),  # noqa: B008  (frozen)
         weights: str = "random",
+        backbone_weights: str = "random",
         optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008
         source: SourceConfig = SourceConfig(),  # noqa: B008
@@ -70,7 +89,12 @@ class AdaptationTask(L.LightningModule):
         mixing: MixingConfig = MixingConfig(),  # noqa: B008
         augmentation: AugmentationConfig = AugmentationConfig(),  # noqa: B008
         memory_bank: MemoryBankConfig = MemoryBankConfig(),  # noqa: B008
+        feature_distance: FeatureDistanceConfig = FeatureDistanceConfig(),  # noqa: B008
+        prototypes: PrototypeConfig = PrototypeConfig(),  # noqa: B008
+        masking: MaskingConfig = MaskingConfig(),  # noqa: B008
+        hrda: HRDAConfig = HRDAConfig(),  # noqa: B008
         aligner: Aligner | None = None,
+        inference: InferenceConfig = InferenceConfig(),  # noqa: B008
         label_space: LabelSpace = CITYSCAPES,
         evaluate: Literal["student", "teacher"] = "student",
         channels_last: bool = True,
@@ -80,80 +104,154 @@ class AdaptationTask(L.LightningModule):
         self.optimizer_config, self.schedule_config = optimizer, schedule
         self.source_config, self.self_training = source, self_training
         self.refinement, self.mixing, self.augmentation = refinement, mixing, augmentation
-        self.aligner = aligner
+        self.feature_distance, self.prototypes, self.masking = feature_distance, prototypes, masking
+        self.hrda, self.inference, self.aligner = hrda, inference, aligner
         self.label_space = label_space
         self.evaluate = evaluate
-        self.student = build_segmentor(network)
+        self.student = build_segmentor(replace(network, num_classes=label_space.num_classes))
         if channels_last:
             self.student = self.student.to(memory_format=torch.channels_last)
+        self.teacher = EMATeacher(self.student, self_training.momentum, self_training.teacher_dropout)
+        self.reference = ReferenceEncoder(self.student) if feature_distance.weight else None
+        self.bank = MemoryBank(memory_bank.classes(label_space), memory_bank)
+        self.frequency = ClassFrequency.of(label_space) if prototypes.class_weights == "tail" else None
+        self.generator = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
+        self.pseudo_accuracy = PseudoAccuracy(label_space)
+        self._initial_weights: tuple[str, str] | None = (weights, backbone_weights)
+        self.class_weights: Tensor | None = None
+
+    # --- weights ------------------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Read the initial weights, unless a checkpoint brings its own."""
+        if self._initial_weights is None or self.trainer.ckpt_path is not None:
+            return
+        weights, backbone = self._initial_weights
         if weights != "random":
             self.load_weights(weights)
-        self.teacher = EMATeacher(self.student, self_training.momentum, self_training.teacher_dropout)
-        self.bank = MemoryBank(label_space.tail, memory_bank)
-        self.generator = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
-        self.batches_seen = 0
-        self._teacher_step = -1
-        self.image_size: tuple[int, int] | None = None
-        self.class_weights: Tensor | None = None
-        self.confusion: list[ConfusionMatrix] = []
-        self.results: dict[str, Scores] = {}
-        self._pending_rng: dict[str, Any] | None = None
+        elif backbone != "random":
+            load_backbone(self.student.backbone, backbone)
+            self._student_is_initial()
 
     def load_weights(self, path: str | Path) -> None:
-        """Take the student's weights from a file, or `demo`; the teacher becomes its copy at step 0.
+        """Take the student's weights from a file, a name or `demo`; teacher and reference encoder become its copies.
+
+        HRDA may begin with a network that is none: its scale attention then keeps its random weights.
 
         Raises:
             CheckpointError: If there is no such file, or it is of another network.
         """
-        path = DEMO_MODEL if str(path) == "demo" else Path(path)
-        load_state(self.student, load_pretrained(path).segmentor.state_dict(), str(path))
+        path = DEMO_MODEL if str(path) == "demo" else path
+        state, own = load_pretrained(path).segmentor.state_dict(), self.student.state_dict()
+        attention = {key: value for key, value in own.items() if key.startswith(SCALE_ATTENTION)}
+        if attention and not attention.keys() & state.keys():
+            notice(f"'{path}' is no HRDA network: the scale attention starts from random weights.")
+            state |= attention
+        load_state(self.student, state, str(path))
+        self._student_is_initial()
 
-    def card(self) -> dict[str, Any]:
-        """What is told of the network beside its weights."""
-        height, width = self.image_size or (None, None)
-        return {"step": self.global_step, "image_height": height, "image_width": width}
+    def _student_is_initial(self) -> None:
+        self._initial_weights = None
+        self.teacher.network.load_state_dict(self.student.state_dict())
+        if self.reference is not None:
+            self.reference.copy_from(self.student)
 
     # --- one training step, in the order of the method ---------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step of the method on `batch["source"]` and, if it is there, `batch["target"]`."""
         images, labels = batch["source"]["image"], batch["source"]["label"]
-        self._update_teacher()
+        self.update_teacher()
         if "target" in batch:
             images_trg, pseudo = self.pseudo_label(batch["target"])
-            mixed = self.mix(images, labels, images_trg, pseudo)
-            logits_src, logits_mixed = self.student_logits(self.augment_source(images), mixed.images)
-            losses = {"source": self.source_loss(logits_src, labels), "mixed": self.mixed_loss(logits_mixed, mixed)}
+            mixed = self.mix(images, labels, images_trg, pseudo, batch_idx)
+            images = self.augment_source(images)
+            source, on_mixed = self.student_passes(images, mixed.images)
+            losses = {"source": self.source_loss(source, labels), "mixed": self.mixed_loss(on_mixed, mixed)}
+            losses |= self.feature_distance_loss(source, images, labels)
+            losses |= self.prototype_losses((source, labels), (images_trg, pseudo.labels), (on_mixed, mixed.labels))
+            losses |= self.masked_loss(images_trg, pseudo)
         else:
-            (logits_src,) = self.student_logits(self.augment_source(images))
-            losses = {"source": self.source_loss(logits_src, labels)}
+            images = self.augment_source(images)
+            (source,) = self.student_passes(images)
+            losses = {"source": self.source_loss(source, labels)}
+            losses |= self.feature_distance_loss(source, images, labels)
         total = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/loss_{name}": loss.detach() for name, loss in losses.items()})
         self.log("train/loss", total.detach(), prog_bar=True)
         self.batches_seen += 1
         return total
 
-    def _update_teacher(self) -> None:
-        """Once an optimiser step, however many batches it accumulates."""
-        if self.global_step != self._teacher_step:
-            self.teacher.update(self.student, self.global_step)
-            self._teacher_step = self.global_step
-
     def augment_source(self, images: Tensor) -> Tensor:
         """Photometric augmentation of the source, if it is configured: (B, 3, H, W)."""
         config = self.source_config.augmentation
         return images if config is None else strong_augment(images, config, self.generator)
 
-    def student_logits(self, *batches: Tensor) -> list[Tensor]:
-        """The student's logits of one or more image batches, in one forward pass or in one each."""
+    def student_passes(self, *batches: Tensor) -> list[SegmentorOutput]:
+        """The student on one or more image batches, in one forward pass or in one each."""
         if not self.self_training.joint_forward:
-            return [self.student(images).logits.float() for images in batches]
-        logits = self.student(torch.cat(batches)).logits.float()
-        return list(logits.split([len(images) for images in batches]))
+            return [self.student(images, self.detail_box(images)) for images in batches]
+        output = self.student(torch.cat(batches), self.detail_box(batches[0]))
+        return split_output(output, [len(images) for images in batches])
 
-    def source_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Supervised loss of day images: (B, C, h, w), (B, H, W) -> scalar."""
-        return pixel_weighted_cross_entropy(logits, labels, class_weights=self.class_weights)
+    def detail_box(self, images: Tensor) -> tuple[int, int] | None:
+        """Draw the detail crop of a pass of HRDA over (B, 3, H, W); None for other networks."""
+        if not self.student.config.hrda:
+            return None
+        height, width = images.shape[-2:]
+        return detail_offset((height, width), self.generator, official=self.hrda.official_offsets)
+
+    def source_loss(self, output: SegmentorOutput, labels: Tensor) -> Tensor:
+        """Supervised loss of day images against (B, H, W) labels: a scalar."""
+        return segmentation_loss(
+            output, labels, class_weights=self.class_weights, detail_weight=self.hrda.detail_weight
+        )
+
+    def feature_distance_loss(self, output: SegmentorOutput, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Distance of the student's features of (B, 3, H, W) images to the initial encoder's, if it is switched on."""
+        if self.reference is None:
+            return {}
+        features, initial = output.features[-1], self.reference(self.student.view(images))
+        classes, number = self.label_space.feature_distance, self.label_space.num_classes
+        return {"feature_distance": feature_distance(features, initial, labels, classes, number, self.feature_distance)}
+
+    def prototype_losses(
+        self,
+        source: tuple[SegmentorOutput, Tensor],
+        target: tuple[Tensor, Tensor],
+        mixed: tuple[SegmentorOutput, Tensor],
+    ) -> dict[str, Tensor]:
+        """FPA: prototypes of source and target, and of source and mixed, predict each other's features.
+
+        Args:
+            source: The student's output and (B, H, W) labels.
+            target: (B, 3, H, W) night images and their pseudo-labels.
+            mixed: The student's output of the mixed images and their labels.
+        """
+        if self.frequency is not None:
+            self.frequency.update(source[1])
+        config = self.prototypes
+        if not config.is_due(self.global_step, self.current_epoch):
+            return {}
+        weights = None if self.frequency is None else self.frequency.weights()
+        with torch.set_grad_enabled(config.target_gradient):
+            features_trg = self.student.encode(target[0])[-1]
+        anchor, number = (source[0].features[-1], source[1]), self.label_space.num_classes
+        on_target = contrast(*anchor, features_trg, target[1], number, config, weights)
+        on_mixed = contrast(*anchor, mixed[0].features[-1], mixed[1], number, config, weights)
+        share = config.mixed_weight(self.student.config.hrda)
+        return {"prototypes_target": on_target, "prototypes_mixed": share * on_mixed}
+
+    def masked_loss(self, images: Tensor, pseudo: PseudoLabels) -> dict[str, Tensor]:
+        """MIC: the student predicts (B, 3, H, W) night images of which most is hidden, if it is switched on."""
+        config = self.masking
+        if not config.weight:
+            return {}
+        if config.augment:
+            images = strong_augment(images, self.augmentation, self.generator)
+        (output,) = self.student_passes(mask_images(images, config, self.generator))
+        loss = segmentation_loss(output, pseudo.labels, pseudo.weights, detail_weight=self.hrda.detail_weight)
+        return {"masked": config.weight * loss}
 
     @torch.no_grad()
     def pseudo_label(self, target: dict[str, Any]) -> tuple[Tensor, PseudoLabels]:
@@ -188,14 +286,16 @@ class AdaptationTask(L.LightningModule):
         return refine(logits_trg, warped, valid, confidence, self.label_space.large_static, self.refinement)
 
     @torch.no_grad()
-    def mix(self, images_src: Tensor, labels_src: Tensor, images_trg: Tensor, pseudo: PseudoLabels) -> Mixed:
+    def mix(
+        self, images_src: Tensor, labels_src: Tensor, images_trg: Tensor, pseudo: PseudoLabels, batch_idx: int
+    ) -> Mixed:
         """DSR: class choice with co-occurrence, class mix, strong augmentation, memory bank."""
         self.bank.add(images_src, labels_src)
         masks = class_masks(labels_src, self.choose_classes(labels_src))
         mixed = class_mix(masks, images_src, labels_src, images_trg, pseudo)
         images, labels, weights = mixed
         images = strong_augment(images, self.augmentation, self.generator)
-        if self.bank.is_due(self.global_step):
+        if self.bank.is_due(batch_idx if self.bank.config.official else self.global_step):
             images, labels, weights = self.bank.paste(images, labels, weights)
         return Mixed(images, labels, weights)
 
@@ -207,15 +307,25 @@ class AdaptationTask(L.LightningModule):
             for label in labels.cpu()
         ]
 
-    def mixed_loss(self, logits: Tensor, mixed: Mixed) -> Tensor:
+    def mixed_loss(self, output: SegmentorOutput, mixed: Mixed) -> Tensor:
         """Loss of the student on the mixed batch, weighted per pixel."""
-        return self.self_training.mixed_weight * pixel_weighted_cross_entropy(logits, mixed.labels, mixed.weights)
+        weight = self.self_training.mixed_weight
+        if weight is None:
+            weight = HRDA_MIXED_WEIGHT if self.student.config.hrda else 1.0
+        return weight * segmentation_loss(output, mixed.labels, mixed.weights, detail_weight=self.hrda.detail_weight)
 
-    def _log_accuracy(self, name: str, labels: Tensor, target: dict[str, Any]) -> None:
+    def _log_accuracy(self, stage: str, labels: Tensor, target: dict[str, Any]) -> None:
         if "label" in target:
-            self.log(f"pseudo/accuracy_{name}", pixel_accuracy(labels, target["label"]))
+            self.log(f"pseudo/accuracy_{stage}", pixel_accuracy(labels, target["label"]))
+            self.pseudo_accuracy.update(stage, labels, target["label"])
 
-    # --- optimiser, validation ----------------------------------------------------------------------------------------
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Report the pseudo-labels' accuracy of each class now and then."""
+        if shares := self.pseudo_accuracy.report(self.global_step):
+            for logger in self.loggers:
+                logger.log_metrics(shares, self.global_step)
+
+    # --- optimiser ----------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over four groups; the schedule moves once a step."""
@@ -223,91 +333,13 @@ class AdaptationTask(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_fit_start(self) -> None:
-        """Read the scale and, if they are asked for, the class frequencies of the source set."""
+        """Read the aligner's weights, the scale and, if they are asked for, the class frequencies of the source set."""
         # Lightning trains modules in the mode it finds them, and an evaluation before may have left them in eval mode
         self.train()
+        if self.aligner is not None:
+            self.aligner.load()
         self.image_size = self.trainer.datamodule.source.sample_size()  # type: ignore[attr-defined]
         if self.source_config.class_balance:
             counts = self.trainer.datamodule.source.class_counts()  # type: ignore[attr-defined]
             weights = class_balance(counts.sum(0), self.source_config.class_balance)
             self.class_weights = torch.from_numpy(weights).to(self.device, torch.float32)
-
-    @property
-    def evaluated(self) -> Segmentor:
-        """The network that is validated and tested."""
-        return self.student if self.evaluate == "student" else self.teacher.network
-
-    def _start_evaluation(self, names: Sequence[str]) -> None:
-        self.confusion = [ConfusionMatrix(self.label_space.num_classes).to(self.device) for _ in names]
-        self.evaluated.eval()
-        if self.evaluate == "teacher":
-            self.teacher.adopt_statistics(self.student)
-
-    def _evaluate(self, batch: dict[str, Any], dataloader_idx: int) -> None:
-        count_batch(self.evaluated, batch, self.confusion[dataloader_idx])
-
-    def _end_evaluation(self, names: Sequence[str], stage: str) -> None:
-        for name, confusion in zip(names, self.confusion, strict=True):
-            self.results[name] = scores(confusion.compute().cpu().numpy(), self.label_space)
-            means = {f"{stage}/{name}/{metric}": value for metric, value in self.results[name].summary().items()}
-            self.log_dict(means, add_dataloader_idx=False)
-        self.teacher.train(self.training)
-
-    def on_validation_epoch_start(self) -> None:
-        """Begin with empty confusion matrices."""
-        self._start_evaluation(self._names("val"))
-
-    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Count a batch."""
-        self._evaluate(batch, dataloader_idx)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the means of each set."""
-        self._end_evaluation(self._names("val"), "val")
-
-    def on_test_epoch_start(self) -> None:
-        """Begin with empty confusion matrices."""
-        self._start_evaluation(self._names("test"))
-
-    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Count a batch."""
-        self._evaluate(batch, dataloader_idx)
-
-    def on_test_epoch_end(self) -> None:
-        """Log the means of each set."""
-        self._end_evaluation(self._names("test"), "test")
-
-    def _names(self, stage: str) -> list[str]:
-        return list(getattr(self.trainer.datamodule, stage))  # type: ignore[attr-defined]
-
-    def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Train ids of a batch: (B, H, W) uint8."""
-        return self.evaluated.eval().predict(batch["image"]).argmax(1).byte()
-
-    # --- exact resume ------------------------------------------------------------------------------------------------
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the description of the network, the random state, the samplers' position and the bank's shapes."""
-        checkpoint[CARD_KEY] = describe(self.student.config, self.label_space, self.card())
-        checkpoint["resume"] = {
-            "batches_seen": self.batches_seen,
-            "teacher_step": self._teacher_step,
-            "rng": rng_state(self.generator),
-            "bank": self.bank.shapes(),
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take them back; the random state is restored when the next step begins."""
-        resume = checkpoint.get("resume")
-        if resume is None:
-            return
-        self.batches_seen = resume["batches_seen"]
-        self._teacher_step = resume["teacher_step"]
-        self.bank.resize(resume["bank"])
-        self._pending_rng = resume["rng"]
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Restore the random state of a resumed run: whatever was drawn since the start of the process is undone."""
-        if self._pending_rng is not None:
-            restore_rng(self._pending_rng, self.generator)
-            self._pending_rng = None
