@@ -36,6 +36,10 @@ class CheckpointError(DsrnssError):
     """A file of weights is missing, unreadable or does not fit the network."""
 
 
+class TrainingError(DsrnssError):
+    """A training run cannot go on, for example because its loss is not finite."""
+
+
 class HardwareError(DsrnssError):
     """The asked-for device does not exist on this machine."""
 

@@ -17,6 +17,7 @@ from dsrnss.adaptation.geometry import warp
 from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
 from dsrnss.adaptation.mixing import PseudoLabels, apply_co_occurrence, class_masks, class_mix
 from dsrnss.adaptation.refinement import RefinementConfig, normalised_entropy, refine
+from dsrnss.adaptation.uawarpc_network import confidence
 from dsrnss.labels import CITYSCAPES
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
@@ -59,12 +60,22 @@ def test_refinement(case: str, config: RefinementConfig, aligned: bool, masked: 
     valid, confidence = x["valid"] if masked else None, x["confidence"] if aligned else None
     refined = refine(x["trg"], x["ref"], valid, confidence, CITYSCAPES.large_static, config)
     assert golden.relative_error(case, refined) < 1e-6
+    sums = refined.sum(1)
+    assert [float(sums.min()), float(sums.max())] == pytest.approx(golden.meta[f"{case}_sum_range"], rel=1e-6)
     assert torch.equal(refined.argmax(1).byte(), golden.tensor(f"{case}_argmax"))
 
 
 def test_entropy() -> None:
     golden = Golden("07_eta_refine")
-    assert golden.relative_error("eta", normalised_entropy(_refinement_inputs()["trg"])) < 1e-6
+    entropy = normalised_entropy(_refinement_inputs()["trg"])
+    assert golden.relative_error("eta", entropy) < 1e-6
+    assert (entropy.mean((1, 2)) ** 0.25).tolist() == pytest.approx(golden.meta["trust_s"], rel=1e-6)
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 3.0])
+def test_confidence_of_a_log_variance(radius: float) -> None:
+    golden = Golden("07_warp")
+    assert golden.relative_error(f"conf_R{radius}", confidence(golden.tensor("logvar"), radius)) < 1e-6
 
 
 def test_class_choice_and_masks() -> None:

@@ -6,7 +6,7 @@ import torch
 from golden import Golden
 
 from dsrnss.adaptation.teacher import EMATeacher, ema_momentum
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.segmentor import NetworkConfig, build_segmentor
 from dsrnss.training.losses import pixel_weighted_cross_entropy
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, lr_factor, parameter_groups
 
@@ -51,14 +51,31 @@ def test_teacher_follows_the_student() -> None:
         assert torch.allclose(parameter, torch.tensor(meta["ema"]["10"]["teacher_after"]))
 
 
-def test_parameter_groups_of_the_published_network() -> None:
+NETWORKS = {
+    "hrda_mit_b0": NetworkConfig("mit_b0", hrda=True),
+    "hrda_mit_b5": NetworkConfig("mit_b5", hrda=True),
+    "daformer_mit_b5": NetworkConfig("mit_b5"),
+    "deeplabv2_resnet101": NetworkConfig("resnet101_v1c", "deeplabv2"),
+}
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_parameter_groups_of_the_published_networks(name: str) -> None:
     with torch.device("meta"):
-        segmentor = Segmentor(NetworkConfig(backbone="mit_b5"))
+        segmentor = build_segmentor(NETWORKS[name])
     groups = parameter_groups(segmentor, OptimizerConfig())
-    expected = Golden("07_schedule_ema_optim_rcs").meta["optimizer_groups"]["daformer_mit_b5"]
+    expected = Golden("07_schedule_ema_optim_rcs").meta["optimizer_groups"][name]
+    names = {id(parameter): key for key, parameter in segmentor.named_parameters()}
     for group, theirs in zip(groups, expected, strict=True):
         assert group["name"] == theirs["name"]
         assert group["lr"] == pytest.approx(theirs["lr"])
         assert group["weight_decay"] == theirs["weight_decay"]
         assert len(group["params"]) == theirs["tensors"]
         assert sum(p.numel() for p in group["params"]) == theirs["params"]
+        assert names[id(group["params"][0])] == theirs["first"]
+
+
+def test_learning_rate_with_a_least_one() -> None:
+    config = ScheduleConfig(power=0.9, min_lr=1e-6)
+    for step, expected in Golden("07_schedule_ema_optim_rcs").meta["lr_power0.9_minlr1e-6"].items():
+        assert 6e-4 * lr_factor(int(step), config, base=6e-4) == pytest.approx(expected, rel=1e-9)

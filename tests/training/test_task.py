@@ -22,6 +22,7 @@ from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.labels import LabelSpace
 from dsrnss.models.segmentor import NetworkConfig
 from dsrnss.models.weights import load_pretrained, save_pretrained
+from dsrnss.training.callbacks import DataWait
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask, SelfTrainingConfig, SourceConfig
 
@@ -289,3 +290,37 @@ def test_fit_trains_validates_and_leaves_a_loadable_checkpoint(tmp_path: Any) ->
             assert torch.equal(value, network.get_parameter(name)), name
         for name, value in read.segmentor.named_buffers():
             assert torch.equal(value, task.student.get_buffer(name)), "both are evaluated with the student's statistics"
+
+
+def test_initial_weights_are_wanted_only_where_no_checkpoint_brings_any(tmp_path: Any) -> None:
+    night = SynthNight("val", length=1, size=SIZE)
+    source = SynthNight("source", length=2, size=SIZE)
+    data = AdaptationDataModule(source, test={"night": night}, crop_size=SIZE, workers=0)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trained = L.Trainer(max_steps=1, enable_model_summary=False, limit_val_batches=0, **quiet)
+    trained.fit(_task(), datamodule=data)
+    trained.save_checkpoint(tmp_path / "run.ckpt")
+    absent = _task(backbone_weights=str(tmp_path / "nothing.pth"))
+    with pytest.raises(CheckpointError, match=r"To begin without: --model\.backbone_weights random"):
+        L.Trainer(**quiet).test(absent, datamodule=data, verbose=False)
+    L.Trainer(**quiet).test(absent, datamodule=data, ckpt_path=tmp_path / "run.ckpt", weights_only=True, verbose=False)
+    assert "night" in absent.results
+
+
+def test_hrda_may_begin_with_a_network_that_is_none(tmp_path: Any) -> None:
+    plain = _task().student
+    path = save_pretrained(plain, tmp_path / "plain.safetensors")
+    task = AdaptationTask(replace(NETWORK, hrda=True))
+    task.load_weights(path)
+    assert torch.equal(task.student.head.conv_seg.weight, plain.head.conv_seg.weight)
+    assert torch.equal(task.teacher.network.head.conv_seg.weight, plain.head.conv_seg.weight)
+
+
+def test_waiting_for_data_is_told_from_stepping(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 4.0, 5.0, 9.0, 10.0])  # start, end of three steps
+    monkeypatch.setattr("dsrnss.training.callbacks.time.perf_counter", lambda: next(clock))
+    wait: Any = DataWait()
+    for _ in range(3):
+        wait.on_train_batch_start(None, None, None, 0)
+        wait.on_train_batch_end(None, None, None, None, 0)
+    assert wait.share == pytest.approx((3 + 4) / (3 + 4 + 1 + 1))

@@ -1,5 +1,6 @@
 """Callbacks that follow a run."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -47,7 +48,8 @@ class History(L.Callback):
             for name, since in self._since.items():
                 self.curves[name].append((trainer.global_step, sum(since) / len(since)))
             self._since.clear()
-        self.on_step(float(values["train/loss"]))
+        if "train/loss" in values:  # not there while the first batches are skipped
+            self.on_step(float(values["train/loss"]))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the mean IoU of each validation set, if the whole of it was measured."""
@@ -55,3 +57,42 @@ class History(L.Callback):
             return
         for name, result in getattr(pl_module, "results", {}).items():
             self.scores[name].append((trainer.global_step, result.mean_iou, result.mean_iou_dynamic_small))
+
+
+class DataWait(L.Callback):
+    """Measures which share of the training time goes into waiting for data.
+
+    Attributes:
+        share: Of the time since the second batch, 0 to 1; nan before it. Validation is left out.
+    """
+
+    def __init__(self) -> None:
+        self._left: float | None = None
+        self._began = self._waited = self._stepped = 0.0
+
+    @property
+    def share(self) -> float:
+        """Waiting over waiting and stepping."""
+        total = self._waited + self._stepped
+        return self._waited / total if total else float("nan")
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """A batch has come."""
+        self._began = time.perf_counter()
+        if self._left is not None:
+            self._waited += self._began - self._left
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """A step is done; the first one, which starts everything, is not counted."""
+        now = time.perf_counter()
+        if self._left is not None:
+            self._stepped += now - self._began
+        self._left = now
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Neither waiting nor stepping."""
+        self._left = None

@@ -1,9 +1,8 @@
 """`dsrnss fit|validate|test|predict`: one experiment file, typed defaults, values that belong together stated once."""
 
 import argparse
-import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +10,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -19,9 +17,11 @@ from dsrnss import experiments
 from dsrnss.console import notice
 from dsrnss.errors import CheckpointError, DsrnssError, HardwareError, UsageError
 from dsrnss.experiments import ExperimentFile
-from dsrnss.training import arguments, checkpoints, remarks
+from dsrnss.training import arguments, checkpoints, loggers, remarks
 from dsrnss.training.default_callbacks import default_callbacks, predictions_folder
 from dsrnss.training.explain import Context, check_groups, explain
+from dsrnss.training.interruption import interruptible
+from dsrnss.training.panels import ImagePanels
 from dsrnss.training.quiet import hush
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -93,6 +93,7 @@ class ExperimentCLI(LightningCLI):
             parser.add_argument("--submission", type=kinds, default=None, help="Also write the zip for a test server.")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})
+        parser.add_lightning_class_args(ImagePanels, "panels")
         known = {action.dest for action in parser._actions}
         for key in LINKS.keys() & known:
             parser.link_arguments(LINKS[key], key, compute_fn=int)
@@ -116,6 +117,7 @@ class ExperimentCLI(LightningCLI):
         """Check the machine and the checkpoint before anything is built."""
         trainer = self.config["trainer"]
         arguments.check_hardware(trainer)
+        loggers.check_installed(trainer.get("logger"))
         if trainer["max_steps"] < 1:
             raise UsageError("trainer.max_steps: expected 1 or more: the learning rate falls to 0 at that step.")
         if "16" in str(trainer.get("precision")) and arguments.runs_on_cpu(trainer):
@@ -167,13 +169,17 @@ class ExperimentCLI(LightningCLI):
             UsageError: If the trainer refuses its options.
         """
         config = self.config_init["trainer"]
-        if config.get("logger") in (None, True):
-            kwargs["logger"] = self._loggers() if self.command == "fit" else False
+        own = [] if config.get("logger") in (None, True, False) else _as_list(config["logger"])
+        if self.command == "fit" and config.get("logger") is not False and loggers.lacks_folder(own):
+            kwargs["logger"] = [*self._loggers(), *own]
+        elif self.command != "fit" and not own:
+            kwargs["logger"] = False
         logs = kwargs.get("logger", config.get("logger")) is not False
         if self.command != "fit" or not logs:
             self.save_config_callback = None
-        if self.command != "fit" or config.get("enable_checkpointing") is False:
-            self.parser.callback_keys = [key for key in self.parser.callback_keys if key != "checkpoint"]
+        unused = {"checkpoint"} if self.command != "fit" or config.get("enable_checkpointing") is False else set()
+        unused |= {"panels"} if self.command != "fit" or not logs else set()
+        self.parser.callback_keys = [key for key in self.parser.callback_keys if key not in unused]
         kwargs["callbacks"] = default_callbacks(
             self.command,
             _as_list(config.get("callbacks")),
@@ -195,12 +201,7 @@ class ExperimentCLI(LightningCLI):
     def _loggers(self) -> list[Any]:
         folder = checkpoints.claim_run(self.root, self.name, main_process=getattr(rank_zero_only, "rank", 0) == 0)
         self.run_folder = folder
-        place: dict[str, Any] = {
-            "save_dir": self.root,
-            "name": f"{checkpoints.LOGS}/{self.name}",
-            "version": folder.name,
-        }
-        return [TensorBoardLogger(**place), CSVLogger(**place)]
+        return loggers.default_loggers(self.root, f"{checkpoints.LOGS}/{self.name}", folder.name)
 
     def drop_empty_run(self) -> None:
         """Remove the run's folder, which is this process's own, if the run failed before its first step."""
@@ -236,23 +237,6 @@ class ExperimentCLI(LightningCLI):
         if not isinstance(callback, ModelCheckpoint) or callback.dirpath is None:
             return None
         return Path(callback.last_model_path or Path(callback.dirpath) / "last.ckpt")
-
-
-@contextlib.contextmanager
-def interruptible(trainer: Trainer) -> Iterator[None]:
-    """Hand Ctrl-C on, which Lightning turns into an exit of its own.
-
-    Raises:
-        KeyboardInterrupt: If the user stopped the trainer.
-    """
-    try:
-        yield
-    except SystemExit as stop:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from stop
-        raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def label_space(data: Any) -> Any:

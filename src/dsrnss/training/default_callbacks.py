@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 
+from dsrnss.training.callbacks import DataWait
 from dsrnss.training.predictions import PredictionWriter
 from dsrnss.training.result_files import ResultFiles
 from dsrnss.training.run_progress import RunProgress
@@ -31,6 +32,8 @@ def default_callbacks(
         callbacks.append(RunProgress())
     if command == "fit" and logs and LearningRateMonitor not in kinds:
         callbacks.append(LearningRateMonitor("step"))
+    if command == "fit":
+        callbacks.append(DataWait())
     if command == "test":
         callbacks.append(ResultFiles(root / "results" / name))
     if command == "predict":

@@ -22,9 +22,10 @@ from dsrnss.models.weights import DEMO_MODEL, save_pretrained
 from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY
 from dsrnss.reporting.progress import DemoProgress
 from dsrnss.training.callbacks import History
-from dsrnss.training.cli import ExperimentCLI, build, interruptible
+from dsrnss.training.cli import ExperimentCLI, build
 from dsrnss.training.demo_report import DemoFindings, write_demo_report
 from dsrnss.training.evaluation import evaluate, predict
+from dsrnss.training.interruption import interruptible
 from dsrnss.training.metrics import Scores
 from dsrnss.training.task import AdaptationTask
 from dsrnss.training.threads import fastest_thread_count

@@ -41,8 +41,12 @@ class EvaluatedModule(L.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
+        self._initial_weights: tuple[str, str] | None = None
         self.confusion: list[ConfusionMatrix] = []
         self.results: dict[str, Scores] = {}
+
+    def read_initial_weights(self) -> None:
+        """Read the weights that a run begins with; nothing here."""
 
     @property
     def evaluated(self) -> Segmentor:
@@ -50,6 +54,7 @@ class EvaluatedModule(L.LightningModule):
         return self.student if self.evaluate == "student" else self.teacher.network
 
     def _start_evaluation(self, stage: str) -> None:
+        self.read_initial_weights()
         names = self._names(stage)
         self.confusion = [ConfusionMatrix(self.label_space.num_classes).to(self.device) for _ in names]
         self.evaluated.eval()
@@ -92,6 +97,10 @@ class EvaluatedModule(L.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the means of each set."""
         self._end_evaluation("test")
+
+    def on_predict_start(self) -> None:
+        """Read the initial weights, if no checkpoint brought any."""
+        self.read_initial_weights()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
         """Labels and confidences of a batch, each picture at its size on disk."""

@@ -1,5 +1,6 @@
 """What an experiment says before and after its run: what is rarely meant, the scores, the next command."""
 
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,14 @@ from rich.console import Console
 from dsrnss import experiments
 from dsrnss.console import next_step, notice
 from dsrnss.training import checkpoints
+from dsrnss.training.callbacks import DataWait
 from dsrnss.training.predictions import PredictionWriter
 from dsrnss.training.result_files import ResultFiles, print_results
 
 if TYPE_CHECKING:
     from dsrnss.training.cli import ExperimentCLI
+
+MUCH_WAITING = 0.2
 
 
 def before_fit(cli: "ExperimentCLI") -> None:
@@ -37,6 +41,15 @@ def after(cli: "ExperimentCLI") -> None:
     _say_next(cli)
 
 
+def _say_waiting(cli: "ExperimentCLI") -> None:
+    """Which share of the training went into waiting for data, and what to do if it was much."""
+    callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+    share = next((callback.share for callback in callbacks if isinstance(callback, DataWait)), math.nan)
+    if not math.isnan(share):
+        advice = " More --data.workers, or a cache_dir for the sets, would help." if share > MUCH_WAITING else ""
+        print(f"\nWaited for data {share:.0%} of the training time.{advice}", file=sys.stderr)
+
+
 def _print_results(cli: "ExperimentCLI") -> None:
     """The IoU of every class, a column for each set that was measured."""
     results = getattr(cli.model, "results", {})
@@ -57,6 +70,7 @@ def _say_next(cli: "ExperimentCLI") -> None:
         checkpoint = cli.ckpt_path or "CHECKPOINT"
         next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])
         return
+    _say_waiting(cli)
     if cli.run_folder is not None:
         print(f"\nWrote {cli.run_folder}", file=sys.stderr)
     last = cli.last_checkpoint

@@ -51,6 +51,7 @@ class ResumedModule(EvaluatedModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back; the random state is restored when the next step begins."""
+        self._initial_weights = None
         resume = checkpoint.get("resume")
         if resume is None:
             return

@@ -1,7 +1,8 @@
 """Parameter groups, optimiser and learning rate (method section 1)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -47,12 +48,14 @@ class ScheduleConfig:
         warmup_steps: Steps of the warm-up.
         warmup_ratio: The first step's share of the learning rate.
         power: Exponent of the decay.
+        min_lr: Learning rate that the decay ends at, in every group; officially 0.
         max_steps: Step at which the learning rate is 0; by default the trainer's `max_steps`.
     """
 
     warmup_steps: int = 1500
     warmup_ratio: float = 1e-6
     power: float = 1.0
+    min_lr: float = 0.0
     max_steps: int = 40000
 
     def __post_init__(self) -> None:
@@ -63,15 +66,24 @@ class ScheduleConfig:
         """
         check_range("schedule.warmup_steps", self.warmup_steps, 0)
         check_range("schedule.warmup_ratio", self.warmup_ratio, 0, 1)
+        check_range("schedule.min_lr", self.min_lr, 0)
 
 
-def lr_factor(step: int, config: ScheduleConfig) -> float:
-    """The learning rate of a 0-based step, relative to its base; 0 from `max_steps` on (officially negative)."""
+def lr_factor(step: int, config: ScheduleConfig, base: float = 1.0) -> float:
+    """The learning rate of a 0-based step, relative to its base; constant from `max_steps` on (officially negative).
+
+    Args:
+        step: 0-based optimiser step.
+        config: Warm-up and decay.
+        base: Learning rate of the group, which `min_lr` is compared with.
+    """
     if step < config.warmup_steps:
         return 1 - (1 - step / config.warmup_steps) * (1 - config.warmup_ratio)
+    least = config.min_lr / base
     if step >= config.max_steps:
-        return 0.0
-    return float((1 - (step - config.warmup_steps) / (config.max_steps - config.warmup_steps)) ** config.power)
+        return least
+    decay = (1 - (step - config.warmup_steps) / (config.max_steps - config.warmup_steps)) ** config.power
+    return float(least + (1 - least) * decay)
 
 
 def parameter_groups(segmentor: Segmentor, config: OptimizerConfig) -> list[dict[str, Any]]:
@@ -98,4 +110,7 @@ def build_optimizer(
 ) -> tuple[AdamW, LambdaLR]:
     """AdamW over the four groups and its schedule, which moves once a step."""
     adamw = AdamW(parameter_groups(segmentor, optimizer), lr=optimizer.lr, betas=optimizer.betas)
-    return adamw, LambdaLR(adamw, lambda step: lr_factor(step, schedule))
+    factors: list[Callable[[int], float]] = [
+        partial(lr_factor, config=schedule, base=group["lr"] or 1.0) for group in adamw.param_groups
+    ]
+    return adamw, LambdaLR(adamw, factors)

@@ -29,15 +29,17 @@ from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher
 from dsrnss.console import notice
+from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.hrda import detail_offset
 from dsrnss.models.segmentor import NetworkConfig, SegmentorOutput, build_segmentor, split_output
 from dsrnss.models.weights import DEMO_MODEL, load_backbone, load_pretrained, load_state
 from dsrnss.training.config import HRDAConfig, InferenceConfig, SelfTrainingConfig, SourceConfig
 from dsrnss.training.losses import segmentation_loss
-from dsrnss.training.metrics import class_balance, pixel_accuracy
+from dsrnss.training.metrics import class_balance
+from dsrnss.training.nonfinite import GuardedModule, OnNonfinite
 from dsrnss.training.pseudo_accuracy import PseudoAccuracy
-from dsrnss.training.resumed import ResumedModule
+from dsrnss.training.records import WatchedModule
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, build_optimizer
 
 Batch = dict[str, dict[str, Any]]
@@ -47,7 +49,7 @@ HRDA_MIXED_WEIGHT = 0.8
 """Officially the mixed loss counts less with HRDA."""
 
 
-class AdaptationTask(ResumedModule):
+class AdaptationTask(WatchedModule, GuardedModule):
     """Train on labelled day images and, where there are target images, adapt to the night.
 
     Args:
@@ -74,6 +76,7 @@ class AdaptationTask(ResumedModule):
         evaluate: Which network is validated and tested; officially the student.
         channels_last: Memory layout; much faster for convolutions on a CPU.
         seed: Seed of the method's draws; None: that of torch, which `seed_everything` sets.
+        on_nonfinite: `stop` or `skip` the batch where a loss or a gradient is not finite.
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class AdaptationTask(ResumedModule):
         evaluate: Literal["student", "teacher"] = "student",
         channels_last: bool = True,
         seed: int | None = None,
+        on_nonfinite: OnNonfinite = "stop",
     ) -> None:
-        super().__init__()
+        super().__init__(on_nonfinite)
         self.optimizer_config, self.schedule_config = optimizer, schedule
         self.source_config, self.self_training = source, self_training
         self.refinement, self.mixing, self.augmentation = refinement, mixing, augmentation
@@ -117,20 +121,27 @@ class AdaptationTask(ResumedModule):
         self.frequency = ClassFrequency.of(label_space) if prototypes.class_weights == "tail" else None
         self.generator = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
         self.pseudo_accuracy = PseudoAccuracy(label_space)
-        self._initial_weights: tuple[str, str] | None = (weights, backbone_weights)
+        self._initial_weights = (weights, backbone_weights)
         self.class_weights: Tensor | None = None
 
     # --- weights ------------------------------------------------------------------------------------------------------
 
-    def configure_model(self) -> None:
-        """Read the initial weights, unless a checkpoint brings its own."""
-        if self._initial_weights is None or self.trainer.ckpt_path is not None:
+    def read_initial_weights(self) -> None:
+        """Read the initial weights when a run begins, unless a checkpoint brought its own.
+
+        Raises:
+            CheckpointError: If they cannot be had, or are of another network.
+        """
+        if self._initial_weights is None:
             return
         weights, backbone = self._initial_weights
         if weights != "random":
             self.load_weights(weights)
         elif backbone != "random":
-            load_backbone(self.student.backbone, backbone)
+            try:
+                load_backbone(self.student.backbone, backbone)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}\nTo begin without: --model.backbone_weights random.") from error
             self._student_is_initial()
 
     def load_weights(self, path: str | Path) -> None:
@@ -158,7 +169,7 @@ class AdaptationTask(ResumedModule):
 
     # --- one training step, in the order of the method ---------------------------------------------------------------
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step of the method on `batch["source"]` and, if it is there, `batch["target"]`."""
         images, labels = batch["source"]["image"], batch["source"]["label"]
         self.update_teacher()
@@ -167,6 +178,7 @@ class AdaptationTask(ResumedModule):
             mixed = self.mix(images, labels, images_trg, pseudo, batch_idx)
             images = self.augment_source(images)
             source, on_mixed = self.student_passes(images, mixed.images)
+            self.keep(mixed_images=mixed.images, mixed_labels=mixed.labels, prediction=on_mixed.logits)
             losses = {"source": self.source_loss(source, labels), "mixed": self.mixed_loss(on_mixed, mixed)}
             losses |= self.feature_distance_loss(source, images, labels)
             losses |= self.prototype_losses((source, labels), (images_trg, pseudo.labels), (on_mixed, mixed.labels))
@@ -176,11 +188,8 @@ class AdaptationTask(ResumedModule):
             (source,) = self.student_passes(images)
             losses = {"source": self.source_loss(source, labels)}
             losses |= self.feature_distance_loss(source, images, labels)
-        total = torch.stack(list(losses.values())).sum()
-        self.log_dict({f"train/loss_{name}": loss.detach() for name, loss in losses.items()})
-        self.log("train/loss", total.detach(), prog_bar=True)
         self.batches_seen += 1
-        return total
+        return self.sum_of(losses, batch)
 
     def augment_source(self, images: Tensor) -> Tensor:
         """Photometric augmentation of the source, if it is configured: (B, 3, H, W)."""
@@ -271,9 +280,10 @@ class AdaptationTask(ResumedModule):
         else:
             probabilities = self._refined(target, images, reference)
         pseudo = pseudo_labels(probabilities, self.mixing)
+        self.keep(target=images, pseudo=pseudo.labels)
         self.log("pseudo/share", pseudo.share)
         if images is not reference:
-            self._log_accuracy("refined", pseudo.labels, target)
+            self.log_accuracy("refined", pseudo.labels, target)
         return images, pseudo
 
     def _refined(self, target: dict[str, Any], images: Tensor, reference: Tensor) -> Tensor:
@@ -282,7 +292,8 @@ class AdaptationTask(ResumedModule):
         assert self.aligner is not None
         flow, confidence = self.aligner(images, reference, given)
         warped, valid = warp(logits_ref, flow)
-        self._log_accuracy("teacher", logits_trg.argmax(1), target)
+        self.keep(flow=flow, confidence=confidence, teacher=logits_trg.argmax(1))
+        self.log_accuracy("teacher", logits_trg.argmax(1), target)
         return refine(logits_trg, warped, valid, confidence, self.label_space.large_static, self.refinement)
 
     @torch.no_grad()
@@ -314,17 +325,6 @@ class AdaptationTask(ResumedModule):
             weight = HRDA_MIXED_WEIGHT if self.student.config.hrda else 1.0
         return weight * segmentation_loss(output, mixed.labels, mixed.weights, detail_weight=self.hrda.detail_weight)
 
-    def _log_accuracy(self, stage: str, labels: Tensor, target: dict[str, Any]) -> None:
-        if "label" in target:
-            self.log(f"pseudo/accuracy_{stage}", pixel_accuracy(labels, target["label"]))
-            self.pseudo_accuracy.update(stage, labels, target["label"])
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Report the pseudo-labels' accuracy of each class now and then."""
-        if shares := self.pseudo_accuracy.report(self.global_step):
-            for logger in self.loggers:
-                logger.log_metrics(shares, self.global_step)
-
     # --- optimiser ----------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -334,6 +334,7 @@ class AdaptationTask(ResumedModule):
 
     def on_fit_start(self) -> None:
         """Read the aligner's weights, the scale and, if they are asked for, the class frequencies of the source set."""
+        self.read_initial_weights()
         # Lightning trains modules in the mode it finds them, and an evaluation before may have left them in eval mode
         self.train()
         if self.aligner is not None:
