@@ -36,7 +36,7 @@ OFF = {
 }
 REFINE = {"refinement.enabled": "true"}
 COOCCUR = {**REFINE, "mixing.co_occurrence": "true"}
-BANK = {**COOCCUR, "memory_bank.size": "3"}
+BANK = {**COOCCUR, "memory_bank.size": "1"}
 DISTANCE = {**BANK, "feature_distance.weight": "0.005"}
 FULL = {**DISTANCE, "prototypes.enabled": "true"}
 HRDA = {"network.hrda": "true"}
@@ -63,6 +63,7 @@ ARMS = (
     Arm("+ memory bank", BANK),
     Arm("+ feature distance", DISTANCE),
     Arm("+ prototypes (DSRNSS)", FULL),
+    Arm("DSRNSS, the paper's bank", {**FULL, "memory_bank.size": "3", "memory_bank.interval": "5"}),
     Arm("DSRNSS, tail weights", {**FULL, "prototypes.class_weights": "tail"}),
     Arm("DSRNSS + MIC", {**FULL, "masking.weight": "1"}),
     Arm("DSRNSS, HRDA", {**FULL, **HRDA}, start="hrda"),
