@@ -241,6 +241,9 @@ def test_pictures_that_cannot_be_matched(light_aligner):
         light_aligner(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 24))
     with pytest.raises(ImageError, match="8x8"):
         light_aligner(torch.zeros(1, 3, 7, 16), torch.zeros(1, 3, 7, 16))
+    for shape in ((3, 16, 16), (1, 1, 16, 16)):
+        with pytest.raises(ImageError, match=r"\(B, 3, H, W\)"):
+            light_aligner(torch.zeros(shape), torch.zeros(shape))
 
 
 def test_confidence_is_the_probability_of_being_within_the_radius():

@@ -126,11 +126,19 @@ def test_logits_have_the_size_of_their_input(model: Path) -> None:
     sliding = segmenter.logits(images, mode="slide", window=(32, 32), stride=(20, 20))
     assert whole.shape == sliding.shape == (2, 19, 45, 70)
     assert whole.dtype == sliding.dtype == torch.float32
-    for wrong in (images[0], images[:, :1], images.long()):
+    for wrong in (images[0], images[:, :1], images.long(), images[:, :, :0], images[:0], [1.0]):
         with pytest.raises(ConfigError, match=r"\(B, 3, H, W\)"):
             segmenter.logits(wrong)
     with pytest.raises(ConfigError, match="window"):
         segmenter.logits(images, mode="slide")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_any_floating_point_type_is_computed_in_float32(model: Path, dtype: torch.dtype) -> None:
+    segmenter, images = Segmenter.from_pretrained(model, device="cpu"), torch.randn(1, 3, 32, 40).to(dtype)
+    logits = segmenter.logits(images)
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, segmenter.logits(images.float()))
 
 
 def test_a_saved_network_answers_the_same_each_time(model: Path, photo: Image.Image) -> None:
@@ -151,6 +159,8 @@ def test_missing_models_and_odd_settings_are_refused(
         Segmenter.from_pretrained(model, height=8)
     with pytest.raises(ConfigError, match="32 x 32"):
         Segmenter.from_pretrained(model, window=(8, 100))
+    with pytest.raises(ConfigError, match="height and a width"):
+        Segmenter.from_pretrained(model, window=64)  # type: ignore[arg-type]
 
 
 def test_devices_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

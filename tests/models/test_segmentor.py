@@ -50,6 +50,22 @@ def test_windows_cover_the_image_and_stay_inside(
     assert covered.all()
 
 
+@pytest.mark.parametrize("pair", [32, (32.0, 32.0), (32, 32, 32), "32", (True, 32), (0, 32), (32, -1)])
+@pytest.mark.parametrize("name", ["window", "stride"])
+def test_window_and_stride_are_pairs(name: str, pair: object) -> None:
+    options = {"window": (32, 32), "stride": (16, 16), name: pair}
+    with pytest.raises(ConfigError, match=f"{name} is a height and a width"):
+        _network("compact").predict(torch.zeros(1, 3, 40, 40), mode="slide", **options)  # type: ignore[arg-type]
+
+
+def test_no_pixel_lies_between_the_windows() -> None:
+    network, images = _network("compact").eval(), torch.zeros(1, 3, 32, 48)
+    with pytest.raises(ConfigError, match="gaps between windows"):
+        network.predict(images, mode="slide", window=(32, 16), stride=(32, 32))
+    with torch.no_grad():  # where the window covers the image there is one, and no gap
+        assert network.predict(images, mode="slide", window=(32, 64), stride=(64, 128)).isfinite().all()
+
+
 def test_official_windows_of_dark_zurich() -> None:
     boxes = list(window_boxes((1080, 1920), (1080, 1080), (420, 420)))
     assert boxes == [(0, 0), (0, 420), (0, 840)]

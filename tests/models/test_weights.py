@@ -38,6 +38,13 @@ def test_half_precision_halves_the_file(network: Segmentor, tmp_path: Path) -> N
     assert next(load_pretrained(half).segmentor.parameters()).dtype == torch.float32
 
 
+def test_what_16_bits_do_not_hold_stays_in_32(network: Segmentor, tmp_path: Path) -> None:
+    with torch.no_grad():
+        network.head.conv_seg.bias[0] = 1e5
+    read = load_pretrained(save_pretrained(network, tmp_path / "half.safetensors", half=True))
+    assert read.segmentor.head.conv_seg.bias[0] == 1e5
+
+
 def test_only_a_checkpoint_has_a_teacher(network: Segmentor, tmp_path: Path) -> None:
     path = save_pretrained(network, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="has a teacher"):

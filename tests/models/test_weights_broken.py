@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import os
 import pathlib
 import pickle
 import zipfile
@@ -17,7 +18,7 @@ from torch import Tensor
 from dsrnss.errors import CheckpointError
 from dsrnss.models.backbones.mit import MixTransformer
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
-from dsrnss.models.weights import load_backbone, load_pretrained, load_state, read_checkpoint
+from dsrnss.models.weights import load_backbone, load_pretrained, load_state, read_checkpoint, resolve
 
 State = dict[str, Tensor]
 
@@ -104,11 +105,35 @@ def test_a_malicious_pickle_runs_nothing(tmp_path: Path, legacy: bool, kind: str
     assert not trace.exists()
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_a_bare_pickle_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"a": _Malicious(print, "ran")}))
-    with pytest.raises(CheckpointError, match=r"evil\.pth"):
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_bare_pickle_is_refused_without_torchs_advice_to_run_it(tmp_path: Path, protocol: int) -> None:
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"a": _Malicious(print, "ran")}, protocol))
+    with pytest.raises(
+        CheckpointError, match=r"(?s)evil\.pth.*could run code.*nothing of it was run.*safetensors"
+    ) as error:
         load_pretrained(tmp_path / "evil.pth")
+    assert "weights_only=False" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["pipe.ckpt", "pipe.safetensors"])
+def test_a_pipe_or_device_is_refused_instead_of_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    (tmp_path / f"link_{name}").symlink_to(tmp_path / name)
+    for path in (tmp_path / name, tmp_path / f"link_{name}", Path("/dev/zero")):
+        with pytest.raises(CheckpointError, match="is not a regular file"):
+            load_pretrained(path)
+    with pytest.raises(CheckpointError, match="is not a regular file"):
+        read_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("", "empty"), ("x" * 5000, r"No model at 'x{60}\.\.\.'"), ("~nosuchuser/x.ckpt", "no such user")],
+)
+def test_names_that_are_no_names(name: str, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        resolve(name)
 
 
 def test_harmless_settings_beside_the_tensors_are_passed_over(state: State, tmp_path: Path) -> None:
@@ -162,6 +187,15 @@ def with_infinity(state: State) -> State:
     return state
 
 
+def beyond_float32(state: State) -> State:
+    return {**state, "head.conv_seg.bias": torch.full((19,), 1e300, dtype=torch.float64)}
+
+
+def with_negative_variance(state: State) -> State:
+    key = next(key for key in state if key.endswith("running_var"))
+    return {**state, key: -state[key]}
+
+
 def with_integers(state: State) -> State:
     return {**state, "head.conv_seg.bias": torch.zeros(19, dtype=torch.int8)}
 
@@ -173,6 +207,8 @@ def with_integers(state: State) -> State:
         (without_a_block, "MiT of 32-64-160-256 channels and 2-2-1-2 blocks"),
         (with_nan, "1 with NaN or infinite values: backbone.norm1.weight"),
         (with_infinity, "1 with NaN or infinite values: head.conv_seg.bias"),
+        (beyond_float32, "1 with NaN or infinite values: head.conv_seg.bias. So nothing was loaded"),
+        (with_negative_variance, "1 with negative variances: head.*running_var"),
         (with_integers, "1 of another shape: head.conv_seg.bias .*int8"),
         (lambda state: {**state, "head.more": torch.zeros(1)}, "1 unexpected: head.more"),
         (lambda state: {**state, "optimizer.x": torch.zeros(1)}, "1 unexpected: optimizer.x"),
@@ -189,6 +225,15 @@ def test_what_is_wrong_is_named(state: State, tmp_path: Path, change: Callable[[
     path = save(change(state), tmp_path / "broken.ckpt")
     with pytest.raises(CheckpointError, match=said):
         load_pretrained(path)
+
+
+def test_one_missing_counter_starts_at_zero(state: State, tmp_path: Path) -> None:
+    key = next(key for key in state if key.endswith("num_batches_tracked"))
+    del state[key]
+    read = load_pretrained(save(state, tmp_path / "old.ckpt"))
+    assert read.account.complete
+    assert "1 batch counters are not in the file" in str(read.account)
+    assert read.segmentor.state_dict()[key] == 0
 
 
 def test_many_wrong_keys_are_summed_up_without_losing_any(network: Segmentor) -> None:

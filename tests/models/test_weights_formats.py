@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from golden import HERE, Golden, fill_, filled, randn
+from golden import HERE, fill_
 from torch import Tensor, nn
 
-from dsrnss import Segmenter
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.models.architecture import infer
 from dsrnss.models.backbones.mit import MixTransformer
 from dsrnss.models.backbones.resnet import ResNet
 from dsrnss.models.backbones.vgg import VGG16
+from dsrnss.models.files import find
 from dsrnss.models.formats import recognise
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
 from dsrnss.models.weights import account_of, load_backbone, load_pretrained
@@ -66,24 +66,6 @@ def to_mmseg(state: Mapping[str, Tensor]) -> State:
         re.sub(r"layers\.(\d)", lambda m: f"layers.{int(m[1]) - 1}", key, count=1): value
         for key, value in renamed(result, rules).items()
     }
-
-
-def test_authors_checkpoint_gives_the_authors_logits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    golden = Golden("05_hrda_mit_b0_inference")
-    extras = {"epoch": 3, "global_step": 40000, "hyper_parameters": {"lr": 6e-4}, "pytorch-lightning_version": "1.6.5"}
-    torch.save({"state_dict": filled(golden.keys()), **extras}, tmp_path / "hrda.ckpt")
-    segmenter = Segmenter.from_pretrained(tmp_path / "hrda.ckpt", device="cpu")
-    assert "250/250 tensors loaded" in capsys.readouterr().err
-    images = randn(105, 1, 3, 256, 320)
-    assert golden.relative_error("whole", segmenter.logits(images)) < 1e-4
-    slide = segmenter.logits(images, mode="slide", window=(192, 192), stride=(96, 96))
-    assert golden.relative_error("slide", slide) < 1e-4
-    student, teacher = (
-        load_pretrained(tmp_path / "hrda.ckpt", which).segmentor.state_dict() for which in ("student", "teacher")
-    )
-    expected = filled(golden.keys())
-    assert all(torch.equal(value, expected[key]) for key, value in student.items())
-    assert all(torch.equal(value, expected[f"m_{key}"]) for key, value in teacher.items())
 
 
 @pytest.mark.parametrize(
@@ -297,6 +279,56 @@ def test_backbone_of_a_whole_network(segformer: Segmentor, tmp_path: Path) -> No
     account = load_backbone(backbone, tmp_path / "whole.pth")
     assert account.left_out["head"] > 0
     assert torch.equal(backbone.norm4.weight, segformer.backbone.norm4.weight)
+
+
+def authors_whole(backbone: State, teachers: State, vgg: State) -> State:
+    """A checkpoint of the authors in little: a head of one tensor."""
+    return {
+        **{f"backbone.{key}": value for key, value in backbone.items()},
+        **{f"m_backbone.{key}": value for key, value in teachers.items()},
+        **{f"alignment_backbone.{key}": value for key, value in vgg.items()},
+        "head.conv_seg.weight": torch.zeros(19, 8, 1, 1),
+    }
+
+
+def test_backbones_of_student_and_teacher_and_the_aligners(tmp_path: Path) -> None:
+    student, vgg = fill_(MixTransformer("mit_b0")).state_dict(), VGG16().state_dict()
+    teacher = {key: value + 1 for key, value in student.items()}
+    torch.save({"state_dict": authors_whole(student, teacher, vgg)}, tmp_path / "whole.ckpt")
+    mine = MixTransformer("mit_b0")
+    for which, expected in (("student", student), ("teacher", teacher)):
+        assert load_backbone(mine, tmp_path / "whole.ckpt", which=which).complete  # type: ignore[arg-type]
+        assert torch.equal(mine.norm4.weight, expected["norm4.weight"])
+    network = VGG16()
+    account = load_backbone(network, tmp_path / "whole.ckpt")
+    assert (account.complete, dict(account.left_out)) == (True, {"m_backbone": 176, "network": 177})
+    assert torch.equal(network.features[28].weight, vgg["features.28.weight"])
+
+
+@pytest.mark.parametrize("head", [{}, {"alignment_head.decoder4.conv_0.conv.weight": torch.zeros(1)}])
+def test_a_file_of_the_aligner_alone_fills_its_vgg(head: State, tmp_path: Path) -> None:
+    source, mine = VGG16(), VGG16()
+    state = {f"alignment_backbone.{key}": value for key, value in source.state_dict().items()}
+    torch.save({"state_dict": state | head}, tmp_path / "aligner.ckpt")
+    account = load_backbone(mine, tmp_path / "aligner.ckpt")
+    assert (account.complete, sum(account.left_out.values())) == (True, len(head))
+    assert torch.equal(mine.features[0].weight, source.features[0].weight)
+
+
+def test_a_file_of_the_frozen_backbone_alone(tmp_path: Path) -> None:
+    source, mine = MixTransformer("mit_b0"), MixTransformer("mit_b0")
+    torch.save({f"imnet_backbone.{key}": value for key, value in source.state_dict().items()}, tmp_path / "imnet.pth")
+    assert load_backbone(mine, tmp_path / "imnet.pth").complete
+    assert torch.equal(mine.norm4.weight, source.norm4.weight)
+    with pytest.raises(CheckpointError, match="no head"):
+        load_pretrained(tmp_path / "imnet.pth")
+
+
+def test_which_is_student_or_teacher(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "x.ckpt")
+    for load in (load_pretrained, find, lambda path, which: load_backbone(nn.Identity(), path, which=which)):
+        with pytest.raises(ConfigError, match="Did you mean 'teacher'"):
+            load(tmp_path / "x.ckpt", "Teacher")
 
 
 def test_aligner_is_recognised_and_refused_as_a_network(tmp_path: Path) -> None:

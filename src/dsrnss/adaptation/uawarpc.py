@@ -64,7 +64,7 @@ class UAWarpCAligner:
         """Match; what the data set knows (`given`) is not looked at.
 
         Raises:
-            ImageError: If the pictures differ in size or are too small.
+            ImageError: If they are no pictures (B, 3, H, W), differ in size or are too small.
         """
         check_sizes(target, reference)
         network = self.network.to(target.device)
@@ -79,6 +79,9 @@ def check_sizes(target: Tensor, reference: Tensor) -> None:
     Raises:
         ImageError: Naming their sizes.
     """
+    for name, picture in (("Target", target), ("Reference", reference)):
+        if picture.ndim != 4 or picture.shape[1] != 3:
+            raise ImageError(f"{name}: expected pictures (B, 3, H, W), not {tuple(picture.shape)}.")
     if target.shape != reference.shape:
         raise ImageError(
             f"Target and reference differ in shape: {tuple(target.shape)} and {tuple(reference.shape)}. "

@@ -8,7 +8,7 @@ from torch import nn
 from dsrnss.adaptation.uawarpc_network import UAWarpC
 from dsrnss.console import notice
 from dsrnss.errors import CheckpointError, DsrnssError
-from dsrnss.models.account import compare
+from dsrnss.models.account import compare, with_counters
 from dsrnss.models.reading import State, read_tensors
 from dsrnss.models.registry import REGISTRY
 from dsrnss.models.resolving import resolve
@@ -119,7 +119,9 @@ def fill(module: nn.Module, state: State | None, what: str, source: str | Path, 
     """
     if state is None:
         raise CheckpointError(f"'{source}' holds no {what}: no tensor's name in it ends in '{PROBES[what]}'.")
-    account = compare(module.state_dict(), state, str(source), {"other networks": left_out} if left_out else None)
+    own = module.state_dict()
+    state, remarks = with_counters(own, state)
+    account = compare(own, state, str(source), {"other networks": left_out} if left_out else None, remarks)
     if not account.complete:
         raise CheckpointError(f"'{source}' does not fit {what}: {account.problems()}.")
     module.load_state_dict(state)

@@ -16,7 +16,8 @@ from dsrnss.errors import CheckpointError, ConfigError, HardwareError, ImageErro
 from dsrnss.inference.decoding import SMALLEST_SIDE, read_picture, upright_rgb
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
-from dsrnss.models.segmentor import Segmentor
+from dsrnss.models.network_values import is_whole
+from dsrnss.models.segmentor import Segmentor, pixel_pair
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
@@ -29,6 +30,9 @@ _UNKNOWN_HEIGHT = 512
 _SMALLEST_WORKING_SIDE = 32
 _LARGEST_WORKING_AREA = 2**20
 """Pixels; a photograph is not segmented at more, unless the training pictures were larger than that."""
+
+_LARGEST_CARD_SIDE = 2**16
+"""Pixels; a card that says more was not written by a training run."""
 
 _STRIP_VALUES = 2**20
 """Logits that are interpolated at a time: 4 MiB, which caches hold; all of 12 megapixels in 19 classes are 0.9 GB."""
@@ -67,7 +71,7 @@ class Segmenter:
         least = _SMALLEST_WORKING_SIDE
         if height is not None and height < least:
             raise ConfigError(f"height is at least {least} pixels, not {height}.")
-        if window is not None and min(window) < least:
+        if window is not None and min(window := pixel_pair("window", window)) < least:
             raise ConfigError(f"A window is at least {least} x {least} pixels, not {window[0]} x {window[1]}.")
         self.device = find_device(device)
         self.segmentor = segmentor.eval().to(self.device)
@@ -156,21 +160,25 @@ class Segmenter:
         """Class scores of pictures that are already tensors, at their own size.
 
         Args:
-            images: (B, 3, H, W) ImageNet-normalised RGB.
+            images: (B, 3, H, W) ImageNet-normalised RGB of any floating-point type, computed in float32. Where a side
+                is below 32 pixels (HRDA: 64), the edge is repeated up to that size and cut off the result.
             mode: `whole`, or `slide` for overlapping windows whose logits are averaged.
             window: Height and width of a window in pixels; needed to slide.
-            stride: Distance of two windows in pixels, by default half a window.
+            stride: Distance of two windows in pixels, up to the window; by default half of it.
 
         Returns:
             (B, C, H, W) float32, on the segmenter's device.
 
         Raises:
-            ConfigError: If the images have another shape, or the window does not fit the mode.
+            ConfigError: If the images are no such tensor, window or stride are no pair of numbers, or do not fit the
+                mode.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        if not isinstance(images, Tensor):
+            raise ConfigError(f"images is a float tensor (B, 3, H, W), not a {type(images).__name__}.")
+        if images.ndim != 4 or images.shape[1] != 3 or min(images.shape) < 1 or not images.is_floating_point():
             raise ConfigError(f"images is a float tensor (B, 3, H, W), not {images.dtype} {tuple(images.shape)}.")
         with torch.no_grad():
-            return self.segmentor.predict(images.to(self.device), mode, window, stride)
+            return self.segmentor.predict(images.to(self.device, torch.float32), mode, window, stride)
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """At which size a photograph is segmented.
@@ -183,15 +191,28 @@ class Segmenter:
 
         Returns:
             Height and width in pixels.
+
+        Raises:
+            CheckpointError: If the card gives a size that is none.
         """
         height, width = size
-        trained = int(self.card.get("image_height") or _UNKNOWN_HEIGHT)
-        largest = max(_LARGEST_WORKING_AREA, trained * int(self.card.get("image_width") or 0))
+        trained = self._card_side("image_height") or _UNKNOWN_HEIGHT
+        largest = max(_LARGEST_WORKING_AREA, trained * self._card_side("image_width"))
         scale = min(trained / height, math.sqrt(largest / (height * width)))
         if self.height is not None:
             scale = self.height / height
         least, most = _SMALLEST_WORKING_SIDE, largest // _SMALLEST_WORKING_SIDE
         return min(max(round(height * scale), least), most), min(max(round(width * scale), least), most)
+
+    def _card_side(self, name: str) -> int:
+        """Pixels by the card, 0 where it does not say."""
+        value = self.card.get(name)
+        if value is None or is_whole(value, 1, _LARGEST_CARD_SIDE):
+            return value or 0
+        raise CheckpointError(
+            f"The model's card gives {name} {value!r}: expected a whole number from 1 to {_LARGEST_CARD_SIDE}. Correct "
+            "it in the model's config.json."
+        )
 
 
 def find_device(device: str | torch.device) -> torch.device:

@@ -22,7 +22,8 @@ class Account:
         missing: Names that the network has and the file has not.
         unexpected: Names that the file has and the network has not.
         misshapen: Names with both shapes (or types) where they differ.
-        broken: Names of tensors with NaN or infinite values.
+        broken: Names of tensors with NaN or infinite values, as the network would hold them.
+        negative: Names of variances below zero.
         left_out: What the file holds beside the network, with its number of tensors.
         remarks: What else is to be known.
     """
@@ -34,6 +35,7 @@ class Account:
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -49,6 +51,7 @@ class Account:
             "unexpected": self.unexpected,
             "of another shape": self.misshapen,
             "with NaN or infinite values": self.broken,
+            "with negative variances": self.negative,
         }
         return "; ".join(f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds.items() if names)
 
@@ -96,7 +99,8 @@ def compare(
         if key in both and not fits(own[key], state[key])
     ]
     shaped = [key for key in own if key in both and fits(own[key], state[key])]
-    broken = [key for key in shaped if not _finite(state[key])]
+    broken = [key for key in shaped if not _finite(state[key], own[key].dtype)]
+    negative = [key for key in shaped if key.endswith("running_var") and _negative(state[key])]
     return Account(
         source=source,
         loaded=len(shaped),
@@ -105,6 +109,7 @@ def compare(
         unexpected=tuple(sorted(state.keys() - own.keys())),
         misshapen=tuple(misshapen),
         broken=tuple(broken),
+        negative=tuple(negative),
         left_out=dict(left_out or {}),
         remarks=tuple(remarks),
     )
@@ -118,8 +123,36 @@ def fits(own: Tensor, other: Tensor) -> bool:
     return other.is_floating_point() or not own.is_floating_point()
 
 
-def _finite(tensor: Tensor) -> bool:
-    return tensor.is_meta or not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+def with_counters(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """A file's tensors with the counters of batch norm that it lacks.
+
+    Old files lack them, and only training with a cumulative average reads them: they are 0.
+
+    Args:
+        own: The network's.
+        state: The file's, in the network's names.
+
+    Returns:
+        The tensors, and a remark if any was added.
+    """
+    ending = "num_batches_tracked"
+    absent = [key for key in own if key.rpartition(".")[2] == ending and key not in state]
+    zeros = {
+        key: torch.zeros((), dtype=torch.int64) for key in absent if f"{key.removesuffix(ending)}running_var" in state
+    }
+    remarks = [f"{len(zeros)} batch counters are not in the file and start at 0."] if zeros else []
+    return {**state, **zeros}, remarks
+
+
+def _finite(tensor: Tensor, own: torch.dtype) -> bool:
+    if tensor.is_meta or not tensor.is_floating_point():
+        return True
+    # a float64 may be beyond what the network's float32 holds
+    return bool(torch.isfinite(tensor.to(own) if own.is_floating_point else tensor).all())
+
+
+def _negative(tensor: Tensor) -> bool:
+    return not tensor.is_meta and bool((tensor < 0).any())
 
 
 def _kind(tensor: Tensor) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrnss.errors import CheckpointError
-from dsrnss.models.formats import Contents, Which, recognise
+from dsrnss.models.formats import Contents, Which, check_which, recognise
 from dsrnss.models.reading import State, TensorFile, read_tensors
 
 CONFIG_FILE = "config.json"
@@ -45,7 +45,9 @@ def find(path: Path, which: Which = "student") -> Found:
 
     Raises:
         CheckpointError: If it cannot be read, is nothing that is known, or has no such network.
+        ConfigError: If `which` is neither student nor teacher.
     """
+    check_which(which)
     if path.is_dir():
         return _find_in_folder(path, which)
     file = read_tensors(path)
@@ -64,7 +66,7 @@ def parse(path: Path, text: str) -> dict[str, Any]:
     """
     try:
         description = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"The description of the network in '{path}' is not JSON: {error}.") from error
     if not isinstance(description, dict):
         raise CheckpointError(f"The description of the network in '{path}' is not a JSON object.")
@@ -85,6 +87,8 @@ def _find_in_folder(path: Path, which: Which) -> Found:
     file = read_tensors(weights)
     if "network" in description:
         return _own(file, path, description, which)
+    if CARD_KEY in file.metadata:
+        return _own(file, path, parse(weights, file.metadata[CARD_KEY]), which)
     names = description.get("id2label")
     labels = tuple(str(name) for _, name in sorted(names.items(), key=_number)) if isinstance(names, dict) else ()
     return Found(weights, recognise(file.tensors, which, str(path)), class_names=labels)

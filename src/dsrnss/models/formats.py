@@ -3,13 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, ConfigError, did_you_mean
 from dsrnss.models.reading import State
 
 Which = Literal["student", "teacher"]
@@ -26,6 +26,8 @@ _REFINENET = re.compile(r"(p_ims1d2_|adapt_stage|mflow_conv|clf_conv)")
 _VGG_PROBE = "features.0.weight"
 _ALIGNER_PROBE = "decoder4.conv_0.conv.weight"
 _ALIGNER = "alignment network (UAWarpC)"
+ALIGNER_VGG = "alignment_backbone"
+_IMNET = "imnet_backbone"
 
 _MMSEG_MIT = (
     (r"layers\.(\d)\.0\.projection\.", "patch_embed{0}.proj."),
@@ -79,15 +81,27 @@ class Contents:
         format: Whose layout it is, in words.
         state: The network's tensors, named `backbone.*`, `head.*` and `hrda_scale_attention.*`.
         left_out: What else is in the file, with its number of tensors.
+        vgg: The aligner's VGG-16 beside the network, in its own names; it is among what is left out.
     """
 
     format: str
     state: State
     left_out: Mapping[str, int] = field(default_factory=dict)
+    vgg: State = field(default_factory=dict)
 
     def part(self, name: str) -> State:
         """The tensors of one part, without its prefix."""
-        return {key.removeprefix(f"{name}."): value for key, value in self.state.items() if key.startswith(f"{name}.")}
+        return _below(self.state, name)
+
+
+def check_which(which: str) -> None:
+    """Refuse what is neither student nor teacher.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if which not in get_args(Which):
+        raise ConfigError(f"which: unknown network '{which}'.{did_you_mean(str(which).lower(), get_args(Which))}")
 
 
 def recognise(tensors: Mapping[str, Tensor], which: Which = "student", source: str = "the file") -> Contents:
@@ -102,7 +116,9 @@ def recognise(tensors: Mapping[str, Tensor], which: Which = "student", source: s
 
     Raises:
         CheckpointError: If it is no layout that is known, or has no such network.
+        ConfigError: If `which` is neither student nor teacher.
     """
+    check_which(which)
     state = _unwrap(tensors)
     heads = {key.partition(".")[0] for key in state}
     if any(key.startswith(("segformer.", "encoder.", "stages.0.patch_embeddings.")) for key in state):
@@ -111,11 +127,17 @@ def recognise(tensors: Mapping[str, Tensor], which: Which = "student", source: s
         contents = _decode_head(state, which)
     elif heads & {"backbone", "m_backbone"}:
         contents = _authors(state, which, source)
+    elif _IMNET in heads:
+        contents = _imnet(state)
     else:
         contents = _bare(state, source)
     if which == "teacher" and contents.format != "authors' checkpoint" and "teacher" not in contents.format:
         raise CheckpointError(f"'{source}' ({contents.format}) holds one network, and no teacher.")
-    return contents
+    return replace(contents, vgg=_below(state, ALIGNER_VGG)) if ALIGNER_VGG in contents.left_out else contents
+
+
+def _below(state: State, prefix: str) -> State:
+    return {key.removeprefix(f"{prefix}."): value for key, value in state.items() if key.startswith(f"{prefix}.")}
 
 
 def _unwrap(tensors: Mapping[str, Tensor]) -> State:
@@ -136,7 +158,7 @@ def _authors(state: State, which: Which, source: str) -> Contents:
         raise CheckpointError(f"'{source}' holds {has}.")
     left_out: Counter[str] = Counter()
     mine: State = {}
-    training = {f"{other}{part}" for part in PARTS} | {"imnet_backbone", "alignment_backbone", "alignment_head"}
+    training = {f"{other}{part}" for part in PARTS} | {_IMNET, ALIGNER_VGG, "alignment_head"}
     classifier = not any(re.match(r"head\.(?!fc\.|weight$|bias$)", key) for key in state)
     for key, value in state.items():
         top = key.partition(".")[0]
@@ -184,12 +206,23 @@ def _hugging_face(state: State) -> Contents:
     return Contents("Hugging Face SegFormer", _join_key_value(mine), left_out)
 
 
+def _imnet(state: State) -> Contents:
+    """The authors' frozen ImageNet backbone without the network."""
+    left_out = Counter(key.partition(".")[0] for key in state if not key.startswith(f"{_IMNET}."))
+    mine = {f"backbone.{key}": value for key, value in _below(state, _IMNET).items()}
+    return Contents("authors' ImageNet backbone", _with_backbone(mine), left_out)
+
+
 def _bare(state: State, source: str) -> Contents:
     """Files of one backbone, RefineNet as one module, or the aligner."""
     left_out: Counter[str] = Counter()
     names = set(state)
     if any(key.endswith(_ALIGNER_PROBE) for key in names):
-        return Contents(_ALIGNER, {}, {_ALIGNER: len(state)})
+        vgg = len(_below(state, ALIGNER_VGG))
+        return Contents(_ALIGNER, {}, {_ALIGNER: len(state) - vgg} | ({ALIGNER_VGG: vgg} if vgg else {}))
+    if all(key.startswith(f"{ALIGNER_VGG}.") for key in names):
+        state = _below(state, ALIGNER_VGG)
+        names = set(state)
     if "p_ims1d2_outl1_dimred.weight" in names:
         return Contents("RefineNet", _split_refinenet({f"backbone.{key}": value for key, value in state.items()}))
     kinds = {

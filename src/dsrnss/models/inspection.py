@@ -15,11 +15,11 @@ from dsrnss.models.architecture import name_backbone
 from dsrnss.models.backbones.mit import MIT_VARIANTS, MixTransformer
 from dsrnss.models.backbones.resnet import ResNet
 from dsrnss.models.backbones.vgg import VGG16
+from dsrnss.models.description import build_on_meta
 from dsrnss.models.files import Found, find
 from dsrnss.models.formats import Which
 from dsrnss.models.resolving import resolve
-from dsrnss.models.segmentor import build_segmentor
-from dsrnss.models.weights import account_of, load_pretrained, plan, save_pretrained
+from dsrnss.models.weights import account_of, load_pretrained, plan, save_pretrained, storable
 from dsrnss.writing import why_not_written, write_atomically
 
 
@@ -69,9 +69,7 @@ def inspect_file(path: str | Path, which: Which = "student") -> Inspection:
         return Inspection(found.path, contents.format, "aligner", {}, 0, aligner if contents.left_out else None, {})
     if _is_network(found):
         config, _, card = plan(found, source)
-        with torch.device("meta"):
-            network: nn.Module = build_segmentor(config)
-        account = account_of(network, contents.state, source, contents.left_out)
+        account = account_of(build_on_meta(config, source), contents.state, source, contents.left_out)
         return Inspection(found.path, contents.format, "network", config.to_dict(), parameters, account, card)
     name = name_backbone(contents.part("backbone"), source)
     account = account_of(_backbone(name), contents.part("backbone"), source, contents.left_out)
@@ -103,7 +101,7 @@ def convert_file(path: str | Path, out: Path, which: Which = "student", *, half:
     account = account_of(_backbone(name_backbone(state, source)), state, source, found.contents.left_out)
     if not account.complete:
         raise CheckpointError(f"'{source}' is not written: {account.problems()}.")
-    kept = {key: value.half() if half and value.is_floating_point() else value for key, value in state.items()}
+    kept = {key: storable(value, half) for key, value in state.items()}
     try:
         data = save({key: value.clone().contiguous() for key, value in kept.items()}, metadata={"format": "pt"})
         write_atomically(out, data)

@@ -3,6 +3,7 @@
 import collections
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ def read_tensors(path: Path) -> TensorFile:
     """
     if path.is_dir():
         raise CheckpointError(f"'{path}' is a folder: give the file with the weights that is in it.")
+    check_regular(path)
     if path.suffix == ".safetensors":
         tensors, metadata = read_safetensors(path)
         found = TensorFile(path, tensors, {}, metadata)
@@ -133,6 +135,16 @@ def read_tensors(path: Path) -> TensorFile:
         raise CheckpointError(f"'{path}' holds no tensors: a file of weights is a dictionary of named tensors.")
     _check_storage(found)
     return found
+
+
+def check_regular(path: Path) -> None:
+    """Refuse pipes and devices, which may never end.
+
+    Raises:
+        CheckpointError: If it is there and, behind links, no regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"'{path}' is not a regular file: copy what it gives to a file, and give that.")
 
 
 def _only_tensors(values: Mapping[Any, Any]) -> State:
@@ -177,10 +189,9 @@ def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
         raise
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)|reduce for unrecognized function (\S+)", str(error))
-        if wanted is None:
-            raise CheckpointError(f"'{path}' is not a readable checkpoint: {_first_line(error)}.") from error
+        what = f"it asks for {wanted[1] or wanted[2]}" if wanted else "it asks for more, or it is damaged"
         raise CheckpointError(
-            f"'{path}' is not a file of tensors alone: it asks for {wanted[1] or wanted[2]}. "
+            f"'{path}' is not a readable checkpoint of tensors alone: {what}. "
             f"Reading it could run code, so it is refused; nothing of it was run. {_SAFE_WAY_OUT}"
         ) from error
     except Exception as error:  # a broken file makes the unpickler trip over anything
@@ -192,7 +203,7 @@ def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
 
 def _load(path: Path, mmap: bool) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        return _torch_load(path, mmap)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise
@@ -200,6 +211,13 @@ def _load(path: Path, mmap: bool) -> Any:
         (stand_in, name) for name, stand_in in _HARMLESS.items()
     ]
     with torch.serialization.safe_globals(stand_ins):
+        return _torch_load(path, mmap)
+
+
+def _torch_load(path: Path, mmap: bool) -> Any:
+    with warnings.catch_warnings():
+        # of a pickle that torch did not write; what is wrong with it is said in our words
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 
 
@@ -213,6 +231,7 @@ def _begins_with(path: Path, start: bytes) -> bool:
 
 def _check_kind(path: Path) -> None:
     """Tell what a file is that torch would only stumble over."""
+    check_regular(path)
     with path.open("rb") as file:
         start = file.read(16)
     if not start:

@@ -21,18 +21,39 @@ def resolve(path_or_name: str | Path) -> Path:
     Raises:
         CheckpointError: If there is nothing of this name, or it cannot be downloaded.
     """
-    path, name = Path(path_or_name).expanduser(), str(path_or_name)
-    if path.exists():
+    path, name = _path(path_or_name), str(path_or_name)
+    if path is not None:
         return path
     if name in REGISTRY:
         return fetch(REGISTRY[name])
-    if path.suffix not in _FILES and _HUB_ID.fullmatch(name) and not path.parent.is_dir():
+    if Path(name).suffix not in _FILES and _HUB_ID.fullmatch(name) and not Path(name).parent.is_dir():
         return fetch_from_hub(name)
     guess = did_you_mean(name, REGISTRY, show_all=False)
     raise CheckpointError(
         f"No model at '{name}'.{guess} Give a file (.ckpt, .pth, .safetensors), a folder with model.safetensors, a "
         "name of `dsrnss weights list`, or a repository on the Hugging Face hub (user/name)."
     )
+
+
+def _path(path_or_name: str | Path) -> Path | None:
+    """The file or folder of this name, None if there is none."""
+    name = str(path_or_name)
+    if not name.strip():
+        raise CheckpointError(
+            "The name of the model is empty: give a file, a folder or a name of `dsrnss weights list`."
+        )
+    try:
+        path = Path(path_or_name).expanduser()
+        return path if path.exists() else None
+    except RuntimeError as error:
+        raise CheckpointError(f"No model at '{_shortened(name)}': there is no such user here.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"No model at '{_shortened(name)}': {reason}.") from error
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:60]}..."
 
 
 def fetch_from_hub(repository: str) -> Path:

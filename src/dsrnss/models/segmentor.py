@@ -1,15 +1,17 @@
 """Backbone and head behind one `forward`, whole-image and sliding-window prediction."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrnss.errors import CheckpointError, ConfigError, did_you_mean
+from dsrnss.errors import ConfigError, did_you_mean
 from dsrnss.models.backbones.compact import COMPACT_VARIANTS, CompactNet
 from dsrnss.models.backbones.mit import MIT_VARIANTS, MixTransformer
 from dsrnss.models.backbones.resnet import RESNET_VARIANTS, ResNet
@@ -18,6 +20,7 @@ from dsrnss.models.heads.deeplabv2 import DeepLabV2Head
 from dsrnss.models.heads.fpn import FPNHead
 from dsrnss.models.heads.refinenet import RefineNetHead
 from dsrnss.models.heads.segformer import SegFormerHead
+from dsrnss.models.network_values import checked_values, is_whole
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,10 @@ class NetworkConfig:
         """The inverse of `to_dict`.
 
         Raises:
-            CheckpointError: If a key is unknown: the file was written by a newer version.
+            CheckpointError: If a key is unknown (the file was written by a newer version), or a value is of the wrong
+                type or out of its range.
         """
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise CheckpointError(f"The network's configuration has unknown keys {unknown}: a newer dsrnss wrote it.")
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
+        return cls(**checked_values(values, cls.__dataclass_fields__))
 
 
 class Detail(NamedTuple):
@@ -151,7 +151,7 @@ class Segmentor(nn.Module):
     """
 
     smallest_side = 32
-    """Pictures below this many pixels are padded by their edge: the last stage has stride 32."""
+    """`predict` repeats the edge of pictures with fewer pixels a side: the last stage has stride 32."""
     multiple = 1
     """`predict` pads pictures by their edge to a multiple of this."""
 
@@ -195,17 +195,19 @@ class Segmentor(nn.Module):
         """Logits at the images' own size.
 
         Args:
-            images: (B, 3, H, W) normalised RGB of any size.
+            images: (B, 3, H, W) normalised RGB of any size; below `smallest_side` its edge is repeated.
             mode: `whole`, or `slide` for overlapping windows whose logits are averaged (method section 2).
             window: Height and width of a window in pixels; needed to slide.
-            stride: Vertical and horizontal distance of two windows in pixels; by default half a window.
+            stride: Vertical and horizontal distance of two windows in pixels, no more than the window; by default half
+                a window.
             window_batch: How many windows pass the network at once.
 
         Returns:
             (B, C, H, W) float32 logits.
 
         Raises:
-            ConfigError: If `mode` is `slide` without a window, or a number is not positive.
+            ConfigError: If `mode` is `slide` without a window, a number is not positive, or pixels would lie between
+                the windows.
         """
         if mode == "whole":
             return self._predict_whole(images)
@@ -213,9 +215,10 @@ class Segmentor(nn.Module):
             raise ConfigError(f"Unknown inference mode '{mode}'.{did_you_mean(mode, ('whole', 'slide'))}")
         if window is None:
             raise ConfigError("mode='slide' needs a window, for example window=(1080, 1080).")
-        stride = stride or (max(window[0] // 2, 1), max(window[1] // 2, 1))
-        if min(*window, *stride, window_batch) < 1:
-            raise ConfigError(f"window, stride and window_batch are positive, not {window}, {stride}, {window_batch}.")
+        window = pixel_pair("window", window)
+        stride = pixel_pair("stride", stride or (max(window[0] // 2, 1), max(window[1] // 2, 1)))
+        if window_batch < 1:
+            raise ConfigError(f"window_batch is positive, not {window_batch}.")
         return self._predict_sliding(images, window, stride, window_batch)
 
     def _predict_whole(self, images: Tensor) -> Tensor:
@@ -231,6 +234,8 @@ class Segmentor(nn.Module):
     ) -> Tensor:
         batch, _, height, width = images.shape
         size = (min(window[0], height), min(window[1], width))
+        if any(part < full and step > part for part, full, step in zip(size, (height, width), stride, strict=True)):
+            raise ConfigError(f"stride {stride} leaves gaps between windows of {size}: give a stride up to the window.")
         total = images.new_zeros((batch, self.config.num_classes, height, width), dtype=torch.float32)
         count = images.new_zeros((1, 1, height, width), dtype=torch.float32)
         boxes = list(window_boxes((height, width), size, stride))
@@ -241,6 +246,25 @@ class Segmentor(nn.Module):
                 total[..., y : y + size[0], x : x + size[1]] += logits
                 count[..., y : y + size[0], x : x + size[1]] += 1
         return total.div_(count)
+
+
+def pixel_pair(name: str, value: object) -> tuple[int, int]:
+    """A height and a width.
+
+    Args:
+        name: What it is, for messages.
+        value: What a user gave.
+
+    Raises:
+        ConfigError: If that is no pair of positive whole numbers.
+    """
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        height, width = (
+            int(side) if isinstance(side, Integral) and not isinstance(side, bool) else side for side in value
+        )
+        if is_whole(height, 1, sys.maxsize) and is_whole(width, 1, sys.maxsize):
+            return height, width
+    raise ConfigError(f"{name} is a height and a width in pixels, for example (1080, 1080), not {value!r}.")
 
 
 def split_output(output: SegmentorOutput, sizes: Sequence[int]) -> list[SegmentorOutput]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from torch import Tensor, nn
 import dsrnss
 from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
-from dsrnss.labels import CITYSCAPES, CoOccurrence, LabelSpace
-from dsrnss.models.account import Account, compare, fits
+from dsrnss.labels import CITYSCAPES, LabelSpace
+from dsrnss.models.account import Account, compare, fits, with_counters
 from dsrnss.models.architecture import infer, name_backbone
+from dsrnss.models.backbones.vgg import VGG16
+from dsrnss.models.description import build_on_meta, describe, label_space_from_dict, read_description
 from dsrnss.models.files import CARD_KEY, CONFIG_FILE, WEIGHTS_FILE, Found, find
-from dsrnss.models.formats import PARTS, Which
+from dsrnss.models.formats import ALIGNER_VGG, PARTS, Contents, Which, check_which
 from dsrnss.models.model_card import CARD_FILE, may_replace, model_card
 from dsrnss.models.reading import State, read_checkpoint
 from dsrnss.models.registry import REGISTRY
@@ -61,32 +63,6 @@ class Pretrained:
     account: Account
 
 
-def describe(config: NetworkConfig, label_space: LabelSpace, card: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands beside the weights, as plain values."""
-    space = asdict(label_space)
-    space["raw_ids"] = {str(raw): train for raw, train in label_space.raw_ids.items()}
-    return {
-        "format": 1,
-        "dsrnss": dsrnss.__version__,
-        "network": config.to_dict(),
-        "label_space": space,
-        "card": dict(card),
-    }
-
-
-def label_space_from_dict(values: Mapping[str, Any]) -> LabelSpace:
-    """Rebuild a label space from the plain values of `describe`."""
-    plain = dict(values)
-    plain["palette"] = tuple(tuple(colour) for colour in plain["palette"])
-    plain["raw_ids"] = {int(raw): int(train) for raw, train in plain["raw_ids"].items()}
-    plain["co_occurrence"] = tuple(
-        CoOccurrence(tuple(rule["chosen"]), tuple(rule["added"])) for rule in plain["co_occurrence"]
-    )
-    for group in ("names", "large_static", "dynamic", "small", "tail", "feature_distance"):
-        plain[group] = tuple(plain[group])
-    return LabelSpace(**plain)
-
-
 def save_pretrained(
     segmentor: Segmentor,
     path: str | Path,
@@ -102,7 +78,7 @@ def save_pretrained(
         path: Where to: a file if it ends in .safetensors; nothing half-written is left there under this name.
         label_space: The classes it tells apart.
         card: What is known of its training: JSON values.
-        half: Store floats in 16 bits, half the size.
+        half: Store floats in 16 bits, half the size; a tensor with values beyond their range stays in 32 bits.
 
     Returns:
         The path.
@@ -113,7 +89,7 @@ def save_pretrained(
     path = Path(path)
     values = describe(segmentor.config, label_space, card or {})
     description = json.dumps(values, indent=1)
-    state = {name: _storable(tensor, half) for name, tensor in segmentor.state_dict().items()}
+    state = {name: storable(tensor, half) for name, tensor in segmentor.state_dict().items()}
     data = save(state, metadata={CARD_KEY: description, "format": "pt"})
     try:
         if path.suffix == ".safetensors":
@@ -128,9 +104,13 @@ def save_pretrained(
     return path
 
 
-def _storable(tensor: Tensor, half: bool) -> Tensor:
+def storable(tensor: Tensor, half: bool) -> Tensor:
+    """A tensor as it is stored: in 16 bits if asked for, unless its values are beyond their range."""
     tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if half and tensor.is_floating_point() else tensor
+    if not half or not tensor.is_floating_point():
+        return tensor
+    halved = tensor.half()
+    return halved if bool(torch.isfinite(halved).all()) else tensor
 
 
 def load_pretrained(path: str | Path, which: Which = "student", strict: bool = True) -> Pretrained:
@@ -148,7 +128,9 @@ def load_pretrained(path: str | Path, which: Which = "student", strict: bool = T
 
     Raises:
         CheckpointError: If there is no such file, it is broken, or it does not fit.
+        ConfigError: If `which` is neither student nor teacher.
     """
+    check_which(which)
     found, source = find(resolve(path), which), str(path)
     config, label_space, card = plan(found, source)
     segmentor, account = _assemble(config, found, source, strict)
@@ -164,7 +146,7 @@ def plan(found: Found, source: str) -> tuple[NetworkConfig, LabelSpace, dict[str
         CheckpointError: If it is no whole network.
     """
     if found.description is not None:
-        return _described(found)
+        return read_description(found.description, found.path)
     if not found.contents.state:
         raise CheckpointError(f"'{source}' holds an {found.contents.format}, which segments nothing.")
     config = infer(found.contents, source)
@@ -177,37 +159,57 @@ def plan(found: Found, source: str) -> tuple[NetworkConfig, LabelSpace, dict[str
 def account_of(module: nn.Module, state: State, source: str, left_out: Mapping[str, int]) -> Account:
     """How tensors fit a network, which may be on the meta device; nothing is copied."""
     own = module.state_dict()
-    state, remarks = _with_counters(own, state)
+    state, remarks = with_counters(own, state)
     return compare(own, state, source, left_out, remarks)
 
 
-def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True) -> Account:
+def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True, which: Which = "student") -> Account:
     """Fill a backbone from a file of its own, or from the backbone in a whole network.
 
     Args:
         backbone: MiT, ResNet or VGG-16.
         path: As of `load_pretrained`, and files of a backbone alone (ImageNet): MiT of NVIDIA, mmsegmentation or
-            Hugging Face, ResNet and VGG of torchvision, ResNet v1c of OpenMMLab.
+            Hugging Face, ResNet and VGG of torchvision, ResNet v1c of OpenMMLab. VGG-16 is also found beside a
+            network or an aligner, as the authors' `alignment_backbone`.
         strict: Refuse what does not fit to the last tensor; otherwise load what fits and say what does not.
+        which: Of a checkpoint that has both, the student's backbone or its moving average's.
 
     Returns:
         The account of the tensors.
 
     Raises:
         CheckpointError: If there is no such file, it is broken, or does not fit; the backbone is then as it was.
+        ConfigError: If `which` is neither student nor teacher.
     """
-    contents, source = find(resolve(path)).contents, str(path)
-    state, own = contents.part("backbone"), backbone.state_dict()
+    check_which(which)
+    contents, source = find(resolve(path), which).contents, str(path)
+    state, left_out = _aligners_vgg(contents) if isinstance(backbone, VGG16) and contents.vgg else _backbone(contents)
     if not state:
         raise CheckpointError(f"'{source}' ({contents.format}) holds no backbone.")
-    left_out = dict(contents.left_out)
+    own = backbone.state_dict()
+    account = _fill(backbone, state, own, source, left_out, strict, _kinds(own, state, source))
+    notice(str(account))
+    return account
+
+
+def _backbone(contents: Contents) -> tuple[State, dict[str, int]]:
+    """A network's backbone with what belongs nowhere, and what is left out."""
+    state, left_out = contents.part("backbone"), dict(contents.left_out)
+    if not state:
+        return state, left_out
     for part in ("head", "hrda_scale_attention"):
         if tensors := contents.part(part):
             left_out[part] = left_out.get(part, 0) + len(tensors)
     strangers = {key: value for key, value in contents.state.items() if key.partition(".")[0] not in PARTS}
-    account = _fill(backbone, {**state, **strangers}, own, source, left_out, strict, _kinds(own, state, source))
-    notice(str(account))
-    return account
+    return {**state, **strangers}, left_out
+
+
+def _aligners_vgg(contents: Contents) -> tuple[State, dict[str, int]]:
+    """The aligner's VGG-16, and what is left out."""
+    left_out = {what: count for what, count in contents.left_out.items() if what != ALIGNER_VGG}
+    if contents.state:
+        left_out["network"] = len(contents.state)
+    return contents.vgg, left_out
 
 
 def load_state(segmentor: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -229,7 +231,7 @@ def _fill(
     strict: bool,
     why: str,
 ) -> Account:
-    state, remarks = _with_counters(own, state)
+    state, remarks = with_counters(own, state)
     account = compare(own, state, source, left_out, remarks)
     if strict:
         _refuse_misfit(account, why or _name(module))
@@ -240,11 +242,10 @@ def _fill(
 
 
 def _refuse_misfit(account: Account, why: str) -> None:
-    if not account.complete:
-        raise CheckpointError(
-            f"'{account.source}' does not fit {why}: {account.problems()}. Only {account.loaded} of {account.total} "
-            "tensors fit; nothing was loaded."
-        )
+    if account.complete:
+        return
+    part = f"Only {account.loaded} of {account.total} tensors fit; " if account.loaded < account.total else "So "
+    raise CheckpointError(f"'{account.source}' does not fit {why}: {account.problems()}. {part}nothing was loaded.")
 
 
 def _name(module: nn.Module) -> str:
@@ -263,22 +264,11 @@ def _kinds(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) 
     return f"the backbone {wanted}" + (f", because it holds {given}" if wanted != given else "")
 
 
-def _with_counters(own: Mapping[str, Tensor], state: State) -> tuple[State, list[str]]:
-    """Old files lack the counters of batch norm, which only training with a cumulative average reads: they are 0."""
-    counters = [key for key in own if key.endswith(".num_batches_tracked")]
-    if not counters or any(key.endswith("num_batches_tracked") for key in state):
-        return state, []
-    zeros = {key: torch.zeros((), dtype=torch.int64) for key in counters if f"{key[:-19]}running_var" in state}
-    remarks = [f"{len(zeros)} batch counters are not in the file and start at 0."] if zeros else []
-    return {**state, **zeros}, remarks
-
-
 def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) -> tuple[Segmentor, Account]:
     """Build the network only if its file fits: a file of nonsense shapes must not take memory."""
-    with torch.device("meta"):
-        segmentor = build_segmentor(config)
+    segmentor = build_on_meta(config, source)
     own = segmentor.state_dict()
-    state, remarks = _with_counters(own, found.contents.state)
+    state, remarks = with_counters(own, found.contents.state)
     account = compare(own, state, source, found.contents.left_out, remarks)
     if strict:
         _refuse_misfit(account, _name(segmentor))
@@ -290,16 +280,6 @@ def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) ->
         {key: torch.empty_like(own[key], device="cpu").copy_(state.pop(key)) for key in own}, assign=True
     )
     return segmentor, account
-
-
-def _described(found: Found) -> tuple[NetworkConfig, LabelSpace, dict[str, Any]]:
-    description = found.description or {}
-    try:
-        config = NetworkConfig.from_dict(description["network"])
-        label_space = label_space_from_dict(description["label_space"])
-        return config, label_space, dict(description.get("card") or {})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"The description of the network in '{found.path}' is incomplete: {error}.") from error
 
 
 def _label_space(num_classes: int, names: tuple[str, ...], source: str) -> LabelSpace:
