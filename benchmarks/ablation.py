@@ -25,7 +25,7 @@ from dsrnss.training.cli import ExperimentCLI, build
 from dsrnss.training.evaluation import evaluate
 from dsrnss.training.metrics import Scores
 
-BASE = "synthnight/dsrnss.yaml"
+BASE = "synthnight/adapt.yaml"
 IDENTITY, CLASSICAL, TRUE = "identity", "classical", "true"
 OFF = {
     "refinement.enabled": "false",

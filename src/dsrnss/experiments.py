@@ -140,7 +140,7 @@ def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
 def experiment_name(paths: Sequence[Path]) -> str:
     """Name of an experiment, after its files: `synthnight/adapt` for `configs/synthnight/adapt.yaml`.
 
-    Further files add their own names: `synthnight/dsrnss+dacs` with `baselines/dacs.yaml` behind it. The `config.yaml`
+    Further files add their own names: `synthnight/adapt+dacs` with `baselines/dacs.yaml` behind it. The `config.yaml`
     that a run leaves in its folder has the name of that run's experiment.
     """
     if not paths:

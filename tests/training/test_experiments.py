@@ -56,7 +56,7 @@ def test_configurations_are_the_authors(name: str) -> None:
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
-@pytest.mark.parametrize("base", ["synthnight/dsrnss.yaml", "cityscapes_darkzurich/dsrnss_daformer.yaml"])
+@pytest.mark.parametrize("base", ["synthnight/adapt.yaml", "cityscapes_darkzurich/dsrnss_daformer.yaml"])
 def test_baselines_switch_parts_off(base: str, baseline: str) -> None:
     cli = _build(base, baseline)
     task, name = cli.model, baseline.removeprefix("baselines/").removesuffix(".yaml")
