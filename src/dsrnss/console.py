@@ -26,6 +26,11 @@ def next_step(*commands: Iterable[str | object], what: str = "Next") -> None:
     print(f"\n{what}: " + ("\n" + " " * (len(what) + 2)).join(lines), flush=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, such as `1 fault` or `1,200 faults`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _say(label: str, style: str, message: str) -> None:
     # rich costs more time to import than the whole `dsrnss --help`, so only where something is said
     from rich.console import Console

@@ -99,7 +99,7 @@ class TestValidateSubmission:
             archive.writestr("labelTrainIds/a.png", b"x")
         assert run("validate-submission", path, "--kind", "darkzurich") == 1
         out = capsys.readouterr().out
-        assert "1 pictures for Dark Zurich" in out and "'confidence' is missing" in out and "faults." in out
+        assert "1 picture for Dark Zurich" in out and "'confidence' is missing" in out and "faults." in out
 
     def test_names_are_compared_with_the_pictures(self, tmp_path, capsys):
         name = "GOPR0356_frame_000001_rgb_anon.png"

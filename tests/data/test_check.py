@@ -1,6 +1,7 @@
 """The check of data sets: every planted defect is found, and nothing else is said."""
 
 import importlib.util
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from dsrnss.commands.data_targets import folder_target, resolve
 from dsrnss.data import Cityscapes, DarkZurich, SynthNight
 from dsrnss.data.check import KINDS, check_sets
 from dsrnss.data.check_file import png_fault
-from dsrnss.data.check_quick import quick_check
+from dsrnss.data.check_quick import check_crop_size, quick_check
 from dsrnss.data.stats import class_statistics
-from dsrnss.errors import DataError, DatasetNotFoundError, ImageError, UsageError
+from dsrnss.errors import ConfigError, DataError, DatasetNotFoundError, ImageError, UsageError
 
 _spec = importlib.util.spec_from_file_location("planted", Path(__file__).with_name("planted.py"))
 planted = importlib.util.module_from_spec(_spec)
@@ -38,7 +39,7 @@ def test_every_planted_defect_is_found_and_nothing_else_is_said(spoilt):
     planter, _, report = spoilt
     assert len(planter.defects) == 16
     assert planted.compare(planter, report.problems) == ([], [])
-    assert {problem.kind for problem in report.problems} | {"unusable"} == set(KINDS)
+    assert {problem.kind for problem in report.problems} | {"unusable", "mask"} == set(KINDS)
 
 
 def test_messages_say_what_is_wrong(spoilt):
@@ -158,7 +159,86 @@ class TestTargets:
             resolve("cityscaps")
 
 
+class TestNightLayouts:
+    """What a known set has beside pictures and labels: references of val and test, masks of invalid pixels."""
+
+    @pytest.fixture
+    def dark_zurich(self, tmp_path):
+        planter = planted.Planter(tmp_path)
+        root = "DarkZurich/rgb_anon"
+        for n in range(2):
+            drive, frame = "GOPR0356", f"GOPR0356_frame_{n:06d}"
+            for split in ("val", "test"):
+                planter.picture(root, split, "night", drive, f"{frame}_rgb_anon.png")
+                planter.picture(root, f"{split}_ref/day/{drive}_ref", f"{frame}_ref_rgb_anon.png")
+            planter.label("DarkZurich/gt/val/night", drive, f"{frame}_gt_labelTrainIds.png")
+            planter.save(np.zeros(planted.SIZE, np.uint8), "DarkZurich/gt/val/night", drive, f"{frame}_gt_invIds.png")
+        return tmp_path / "DarkZurich"
+
+    def problems(self, root):
+        target = resolve(str(root), references=True)
+        report = check_sets(target.sets, target.groups, workers=1)
+        return target, [(p.kind, Path(p.file).name) for p in report.problems]
+
+    def test_references_of_val_and_test_are_read(self, dark_zurich):
+        target, problems = self.problems(dark_zurich)
+        assert problems == [] and target.absent == ("DarkZurich/train",)
+        places = dark_zurich / "rgb_anon"
+        (places / "val_ref/day/GOPR0356_ref/GOPR0356_frame_000000_ref_rgb_anon.png").write_bytes(b"x")
+        (places / "test_ref/day/GOPR0356_ref/GOPR0356_frame_000001_ref_rgb_anon.png").unlink()
+        assert self.problems(dark_zurich)[1] == [
+            ("missing-reference", "GOPR0356_frame_000001_ref_rgb_anon.png"),
+            ("unreadable", "GOPR0356_frame_000000_ref_rgb_anon.png"),
+        ]
+
+    def test_references_that_were_not_downloaded_are_no_problem(self, dark_zurich):
+        for split in ("val", "test"):
+            shutil.rmtree(dark_zurich / f"rgb_anon/{split}_ref")
+        target, problems = self.problems(dark_zurich)
+        assert problems == []
+        assert target.absent == ("DarkZurich/train", "DarkZurich/val_ref", "DarkZurich/test_ref")
+        assert not resolve(str(dark_zurich)).sets["DarkZurich/val"].references
+
+    def test_references_of_acdc_too(self, tmp_path):
+        rows = planted.Planter(tmp_path).acdc("val", 3)
+        rows[0][2].unlink()
+        assert self.problems(tmp_path / "ACDC")[1] == [("missing-reference", rows[0][2].name)]
+
+    @pytest.mark.parametrize(
+        ("spoil", "kind", "word"),
+        [
+            (Path.unlink, "mask", "other labels have"),
+            (lambda path: path.write_bytes(path.read_bytes()[:50]), "unreadable", "cut short"),
+            (lambda path: Image.new("L", (5, 6)).save(path), "size-mismatch", "24 x 48 and 6 x 5"),
+            (lambda path: Image.new("RGB", (48, 24)).save(path), "mask", "mode 'RGB'"),
+        ],
+    )
+    def test_masks_of_invalid_pixels_are_read(self, dark_zurich, spoil, kind, word):
+        spoil(dark_zurich / "gt/val/night/GOPR0356/GOPR0356_frame_000001_gt_invIds.png")
+        (problem,) = check_sets({"val": DarkZurich("val", dark_zurich)}, workers=1).problems
+        assert problem.kind == kind and "000001" in problem.file and word in problem.message
+
+    def test_a_run_looks_at_the_headers_of_masks(self, dark_zurich):
+        quick_check(DarkZurich("val", dark_zurich))
+        path = dark_zurich / "gt/val/night/GOPR0356/GOPR0356_frame_000001_gt_invIds.png"
+        path.write_bytes(b"x")
+        with pytest.raises(ImageError, match=r"invIds\.png' is no picture"):
+            quick_check(DarkZurich("val", dark_zurich))
+        Image.new("RGB", (48, 24)).save(path)
+        with pytest.raises(DataError, match="is no mask"):
+            quick_check(DarkZurich("val", dark_zurich))
+
+
 class TestQuick:
+    def test_crops_are_compared_with_the_headers(self, good, tmp_path):
+        root = tmp_path / "Cityscapes"
+        check_crop_size(Cityscapes("train", root), (24, 48))
+        with pytest.raises(ConfigError, match=r"crop_size 25x48 does not fit into 'citytrain0.*' of 24x48"):
+            check_crop_size(Cityscapes("train", root), (25, 48))
+        check_crop_size(Cityscapes("train", root, size=(48, 96)), (25, 48))
+        with pytest.raises(ConfigError, match="of 12x24"):
+            check_crop_size(Cityscapes("train", root, size=(12, 24)), (24, 48))
+
     def test_a_good_set_passes(self, good, tmp_path):
         quick_check(Cityscapes("train", tmp_path / "Cityscapes"))
         quick_check(SynthNight("val", length=1, size=(64, 128)))
@@ -166,7 +246,7 @@ class TestQuick:
     @pytest.mark.parametrize(
         ("spoil", "error", "word"),
         [
-            (lambda image, label: image.write_bytes(b"x"), ImageError, "cannot be opened"),
+            (lambda image, label: image.write_bytes(b"x"), ImageError, "is no picture"),
             (lambda image, label: Image.new("L", (5, 5)).save(label), DataError, "do not belong together"),
             (lambda image, label: Image.new("RGB", (48, 24)).save(label), DataError, "mode 'RGB'"),
             (lambda image, label: Image.new("L", (48, 24), 99).save(label), DataError, "99"),

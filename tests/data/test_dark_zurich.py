@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dsrnss.data import DarkZurich
+from dsrnss.data.check import check_sets
 from dsrnss.errors import ConfigError, DataError
 
 NIGHT, DAY = "train/night/GOPR0351/GOPR0351_frame_{:06d}", "train/day/GOPR0345/GOPR0345_frame_{:06d}"
@@ -69,6 +70,24 @@ def test_missing_references_are_listed(root):
     (root / "rgb_anon/val_ref/day/GOPR0356_ref/GOPR0356_frame_000321_ref_rgb_anon.png").unlink()
     with pytest.raises(DataError, match=r"(?s)1 of 1 day references.*references to false"):
         DarkZurich("val", root, references=True).verify()
+
+
+def test_pictures_without_a_shipped_pair_are_told(root, capsys):
+    table = root / "corresp/train/night/GOPR0351/GOPR0351_ref_day.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
+    assert values(DarkZurich("train", root)) == [(2, 202), (3, 203)]
+    assert "1 of 3 night pictures" in (told := capsys.readouterr().err) and "GOPR0351_frame_000001" in told
+    (problem,) = [p for p in check_sets({"a": DarkZurich("train", root)}, workers=1).problems if p.kind != "one-colour"]
+    assert problem.kind == "missing-reference" and problem.file.endswith("GOPR0351_frame_000001_rgb_anon.png")
+    capsys.readouterr()
+    assert len(DarkZurich("train", root, pairs_file=table)) == 2 and not capsys.readouterr().err
+
+
+def test_a_broken_first_line_is_no_header(root):
+    table = root / "corresp/train/night/GOPR0351/GOPR0351_ref_day.csv"
+    table.write_text(table.read_text().replace(",", ";", 1))
+    with pytest.raises(DataError, match=r"Line 1 of .* is no pair"):
+        DarkZurich("train", root).verify()
 
 
 def test_missing_or_damaged_pairs_are_explained(root):

@@ -153,6 +153,13 @@ def test_unlabelled_sets_are_refused_where_labels_are_needed(toy):
         module(toy, val={"v": toy(labelled=False)}).setup("validate")
 
 
+def test_a_crop_larger_than_the_pictures_is_refused_before_training(toy):
+    message = r"crop_size 48x24 does not fit into 'ToySet' of 40x60 .* smaller crop_size"
+    with pytest.raises(ConfigError, match=message):
+        module(toy, crop_size=(48, 24)).setup("fit")
+    module(toy, crop_size=(48, 24), test={"t": toy()}).setup("test")
+
+
 def test_sets_of_other_classes_cannot_measure(toy):
     few, renamed = toy(), toy()
     few.label_space = LabelSpace(("road", "sky"), ((1, 2, 3), (4, 5, 6)))

@@ -72,9 +72,12 @@ def test_batches_hold_the_own_classes(pictures, references):
 @pytest.mark.parametrize("extra", [[], ["--data.target.references", "false", "--model.aligner", "null"]])
 def test_it_adapts_is_measured_and_predicts_from_the_command_line(pictures, capfd, extra):
     assert cli.main(["fit", "--config", "own.yaml", *TINY, *extra]) == 0
+    assert "no group 'feature_distance'" in capfd.readouterr().err
     if extra:
         return  # what follows does not look at references
     assert cli.main(["validate", "--config", "own.yaml", "--ckpt_path", "last", *TINY, *extra]) == 0
+    assert "thing" in capfd.readouterr().out
+    assert cli.main(["test", "--config", "own.yaml", "--ckpt_path", "last", *TINY, *extra]) == 0
     assert "thing" in capfd.readouterr().out
     assert cli.main(["predict", "--config", "own.yaml", "--ckpt_path", "last", *TINY, *extra]) == 0
     ids = [np.asarray(Image.open(path)) for path in pictures.glob("predictions/**/labelTrainIds/*.png")]

@@ -104,7 +104,11 @@ BROKEN = {
     "ignored value": ({ONE: png(np.full(SIZE, 255, np.uint8))}, r"values \[255\], outside 0..18\.$"),
     "raw ids": ({ONE: png(np.full(SIZE, 33, np.uint8))}, "look like raw label ids"),
     "declared": ({f"labelTrainIds_invalid/{NAMES[0]}.png": png(np.full(SIZE, 254, np.uint8))}, "0..18 and 255"),
-    "no picture": ({ONE: b"hello"}, "cannot be read"),
+    "other labels": (
+        {f"labelTrainIds_invalid/{NAMES[2]}.png": png(np.where(np.arange(1920) < 480, np.uint8(18), LABELS))},
+        f"labelTrainIds_invalid/{NAMES[2]}.png' differs from 'labelTrainIds' in 25.000 %",
+    ),
+    "no picture": ({ONE: b"hello"}, "is no picture.$"),
     "cut short": ({ONE: GOOD[: len(GOOD) // 2]}, "cannot be read"),
     "jpeg": ({ONE: png(LABELS, "JPEG")}, "is a JPEG, not a PNG"),
     "extra file": ({"readme.txt": b"hi"}, "'readme.txt' does not belong there"),
@@ -143,6 +147,12 @@ def test_the_official_number_and_names_are_asked_for_without_a_list(tmp_path):
     files = {f"labelTrainIds/{number}.png": GOOD for number in range(2)}
     found = faults(archive(tmp_path / "b.zip", files), expected=None)
     assert "500 or 1000 or 1500 or 2000" in found[0] and "_rgb_anon.png; these are not: 2 of them: 0, 1" in found[1]
+
+
+def test_names_and_number_can_be_asked_for_together(tmp_path):
+    path = archive(tmp_path / "a.zip", dark_zurich())
+    found = validate_submission(path, "darkzurich", NAMES, complete=True).faults
+    assert found == ("'labelTrainIds' holds 3 pictures: the test set of Dark Zurich has 151.",)
 
 
 def test_a_zipped_folder_is_one_fault(tmp_path):

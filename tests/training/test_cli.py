@@ -130,8 +130,9 @@ class TestRunning:
         assert cli.main(["validate", "--config", "e.yaml", "--ckpt_path", "last"]) == 0
         assert f"{torn} is incomplete" in capsys.readouterr().err
 
-    def test_evaluation_makes_no_run_folder(self, here: Path) -> None:
+    def test_evaluation_makes_no_run_folder(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["validate", "--config", "e.yaml"]) == 0
+        assert "Validate metric" not in capsys.readouterr().out, "Lightning's own table comes on top of ours"
         assert not Path("lightning_logs").exists()
 
     def test_predict_writes_train_ids(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:

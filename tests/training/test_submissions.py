@@ -1,5 +1,6 @@
 """`predict --submission`: the archive grows while predicting."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import torch
 
 from dsrnss.data import DarkZurich
+from dsrnss.data.submission import BENCHMARKS
 from dsrnss.data.submission_check import validate_submission
 from dsrnss.errors import ConfigError
 from dsrnss.labels import CITYSCAPES
+from dsrnss.training import remarks
 from dsrnss.training.predictions import Prediction
 from dsrnss.training.submissions import SubmissionWriter
 
@@ -37,19 +40,26 @@ def write_png():
     return write
 
 
+@pytest.fixture
+def two_pictures(monkeypatch):
+    """A test set of two pictures, where the official one has 151."""
+    monkeypatch.setitem(BENCHMARKS, "darkzurich", replace(BENCHMARKS["darkzurich"], counts=(2,)))
+
+
 def predict(writer, trainer, names, size=(1080, 1920), loader=1):
     for name in names:
         one = Prediction(name, np.zeros(size, np.uint8), np.ones(size, np.float32))
         writer.on_predict_batch_end(trainer, TASK, [one], {"name": [name]}, 0, loader)
 
 
-def test_the_test_set_goes_into_the_archive_and_nothing_else(tmp_path, trainer):
+def test_the_test_set_goes_into_the_archive_and_nothing_else(tmp_path, trainer, two_pictures, capsys):
     writer = SubmissionWriter(tmp_path / "s.zip", "darkzurich")
     writer.on_predict_start(trainer, TASK)
     predict(writer, trainer, ["val"], loader=0)
     predict(writer, trainer, NAMES)
     writer.on_predict_end(trainer, TASK)
-    assert writer.faults == ()
+    writer.report()
+    assert writer.faults == () and "s.zip: 2 pictures, nothing wrong" in capsys.readouterr().err
     assert validate_submission(tmp_path / "s.zip", "darkzurich", NAMES).pictures == 2
 
 
@@ -58,8 +68,23 @@ def test_what_the_server_would_reject_is_said(tmp_path, trainer, capsys):
     writer.on_predict_start(trainer, TASK)
     predict(writer, trainer, NAMES[:1], size=(8, 12))
     writer.on_predict_end(trainer, TASK)
-    assert "lacks 'GOPR0356_frame_000002_rgb_anon'" in capsys.readouterr().err
+    writer.report()
+    told = capsys.readouterr().err
+    assert "lacks 'GOPR0356_frame_000002_rgb_anon'" in told and "s.zip: 1 picture, 7 faults" in told
+    assert any("holds 1 picture: the test set of Dark Zurich has 151" in fault for fault in writer.faults)
     assert sum("12 x 8 pixels" in fault for fault in writer.faults) == 3
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (8, 12)])
+def test_faults_are_the_exit_code(tmp_path, trainer, two_pictures, capsys, size):
+    writer = SubmissionWriter(tmp_path / "s.zip", "darkzurich")
+    writer.on_predict_start(trainer, TASK)
+    predict(writer, trainer, NAMES, size=size)
+    writer.on_predict_end(trainer, TASK)
+    cli = SimpleNamespace(command="predict", files=[], predictions=tmp_path, ckpt_path="last", model=TASK)
+    cli.trainer = SimpleNamespace(callbacks=[writer])
+    assert remarks.after(cli) == (size == (8, 12))
+    assert f"Next: dsrnss data validate-submission {tmp_path / 's.zip'}" in capsys.readouterr().out
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path, trainer):
@@ -84,7 +109,7 @@ def test_an_experiment_without_the_test_set_is_refused(tmp_path, trainer):
         SubmissionWriter(tmp_path / "s.zip", "darkzurich").on_predict_start(trainer, own)
 
 
-def test_bare_train_ids_are_taken(tmp_path, trainer):
+def test_bare_train_ids_are_taken(tmp_path, trainer, two_pictures):
     writer = SubmissionWriter(tmp_path / "s.zip", "darkzurich")
     writer.on_predict_start(trainer, TASK)
     writer.on_predict_batch_end(trainer, TASK, torch.zeros(2, 1080, 1920), {"name": NAMES}, 0, 1)

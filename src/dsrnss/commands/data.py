@@ -7,8 +7,8 @@ from typing import Any
 
 from dsrnss.commands import data_check, data_show, data_submission
 from dsrnss.commands.arguments import whole_number
-from dsrnss.commands.progress import counting
 from dsrnss.console import next_step
+from dsrnss.data.parallel import counting
 
 LAYOUTS = ("cityscapes_darkzurich", "cityscapes_acdc")
 """Those of `dsrnss.data.layouts`, which needs numpy."""

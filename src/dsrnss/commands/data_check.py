@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsrnss.commands.arguments import whole_number
-from dsrnss.commands.progress import counting
-from dsrnss.console import next_step, notice
+from dsrnss.console import counted, next_step, notice
+from dsrnss.data.parallel import counting
 from dsrnss.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check(args: argparse.Namespace) -> int:
     for kind in args.allow:
         if kind not in KINDS:
             raise UsageError(f"--allow: unknown kind '{kind}'.{did_you_mean(kind, KINDS)}")
-    target = resolve(*args.target)
+    target = resolve(*args.target, references=True)
     with counting("samples") as progress:
         report = check_sets(target.sets, target.groups, workers=args.workers, progress=progress)
     problems = [problem for problem in report.problems if problem.kind not in args.allow]
@@ -179,7 +179,9 @@ def _print_problems(console: "Console", problems: Sequence["Problem"], shown: in
             console.print(escape(text), highlight=False, soft_wrap=True)
         if len(members) > shown:
             console.print(f"  ... and {len(members) - shown} more: --show {len(members)}, or --json FILE")
-    console.print(f"\n{len(problems)} problems. To accept a kind: --allow {next(iter(by_kind))}", highlight=False)
+    console.print(
+        f"\n{counted(len(problems), 'problem')}. To accept a kind: --allow {next(iter(by_kind))}", highlight=False
+    )
 
 
 def _write_json(path: Path, content: Any) -> None:

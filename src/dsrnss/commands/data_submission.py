@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dsrnss.commands.arguments import whole_number
-from dsrnss.commands.progress import counting
+from dsrnss.console import counted
+from dsrnss.data.parallel import counting
 
 KINDS = ("darkzurich", "acdc")
 
@@ -34,12 +35,12 @@ def validate(args: argparse.Namespace) -> int:
     expected = _names(args.images) if args.images else None
     with counting("files") as progress:
         found = validate_submission(args.file, args.kind, expected, progress)
-    print(f"{args.file}: {found.pictures} pictures for {found.benchmark.title}.")
+    print(f"{args.file}: {counted(found.pictures, 'picture')} for {found.benchmark.title}.")
     for fault in found.faults[: args.show]:
         print(f"  {fault}")
     if len(found.faults) > args.show:
         print(f"  ... and {len(found.faults) - args.show} more")
-    print("Nothing wrong." if not found.faults else f"{len(found.faults)} faults.")
+    print("Nothing wrong." if not found.faults else f"{counted(len(found.faults), 'fault')}.")
     return 1 if found.faults else 0
 
 

@@ -50,12 +50,13 @@ class Target:
     absent: tuple[str, ...] = ()
 
 
-def resolve(word: str, *later: str) -> Target:
+def resolve(word: str, *later: str, references: bool = False) -> Target:
     """Find what a word means: an experiment file or packaged experiment, a data set below $DATA_DIR, or a folder.
 
     Args:
         word: What the user wrote.
         later: Further experiment files, of which later ones win, as behind `--config` of `fit`.
+        references: Whether the splits of known sets carry day references wherever these were downloaded.
 
     Raises:
         UsageError: If it is none of these.
@@ -65,10 +66,10 @@ def resolve(word: str, *later: str) -> Target:
         return experiment_target(*(experiments.resolve(name) for name in (word, *later)))
     path = Path(word).expanduser()
     if path.is_dir():
-        return folder_target(path)
+        return folder_target(path, references=references)
     name = word.lower().replace("_", "").replace("-", "").replace("/", "")
     if name in NAMES:
-        return _known(word, {NAMES[name]: None})
+        return _known(word, {NAMES[name]: None}, references=references)
     if path.suffix in (".yaml", ".yml") or word in {n.removesuffix(".yaml") for n in experiments.packaged_names()}:
         return experiment_target(experiments.resolve(word))
     raise UsageError(
@@ -119,8 +120,12 @@ def _stage(module: Any, stage: str) -> list[tuple[str, "SegmentationDataset"]]:
     return list(getattr(module, stage).items())
 
 
-def folder_target(path: Path) -> Target:
+def folder_target(path: Path, *, references: bool = False) -> Target:
     """The data sets in a folder: a known layout, several of them side by side (a $DATA_DIR), or own pictures.
+
+    Args:
+        path: The folder.
+        references: As of `resolve`.
 
     Raises:
         DatasetNotFoundError: If there is none.
@@ -136,7 +141,7 @@ def folder_target(path: Path) -> Target:
             f"'{path}' holds no data set: neither the folders of a known one ({', '.join(NAMES)}), nor 'images' with "
             "own pictures."
         )
-    return _known(str(path), dict(places))
+    return _known(str(path), dict(places), references=references)
 
 
 def _layout(path: Path) -> str | None:
@@ -159,7 +164,7 @@ def _own_pictures(path: Path) -> Target:
     return Target(str(path), sets)
 
 
-def _known(title: str, places: dict[str, Path | None]) -> Target:
+def _known(title: str, places: dict[str, Path | None], *, references: bool) -> Target:
     """All parts of known data sets that are there; the rest was perhaps not downloaded."""
     sets: dict[str, SegmentationDataset] = {}
     absent: list[str] = []
@@ -175,9 +180,18 @@ def _known(title: str, places: dict[str, Path | None]) -> Target:
             except DataError:
                 pass  # the check says what is wrong
             sets[name] = dataset
+            if references and not _take_references(dataset):
+                absent.append(f"{name}_ref")
     if not sets and reason is not None:
         raise reason
     return Target(title, sets, absent=_shortened(absent, sets))
+
+
+def _take_references(dataset: "FileDataset") -> bool:
+    """Have val or test carry their references; False where their folder is not there, which is no mistake."""
+    folders = [] if dataset.split == "train" else dataset.reference_folders()
+    dataset.references = dataset.references or any(folder.is_dir() for folder in folders)
+    return dataset.references or not folders
 
 
 def _shortened(absent: Sequence[str], there: Collection[str]) -> tuple[str, ...]:

@@ -77,6 +77,10 @@ class ACDC(FileDataset):
         bare: tuple[Path | None, bool] = (None, False)
         return [Entry(i.stem, i, *labels.get(i, bare), references.get(i)) for i in images]
 
+    def reference_folders(self) -> list[Path]:
+        """Folders of nothing but references, one a condition."""
+        return [self._root() / "rgb_anon" / condition / f"{self.split}_ref" for condition in self.conditions]
+
     def _labels(self, truth: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, bool]]:
         known = set(listing(truth, "*/*_gt_label*Ids.png"))
         labels, missing = {}, []

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from dsrnss.data.base import SegmentationDataset, Size
 from dsrnss.data.check_file import Job, Seen, check_job
 from dsrnss.data.check_missing import Missing, collect_missing
-from dsrnss.data.check_pairs import labels_without_picture
+from dsrnss.data.check_pairs import labels_without_mask, labels_without_picture
 from dsrnss.data.files import Entry, FileDataset
-from dsrnss.data.originals import unwrapped
+from dsrnss.data.originals import INVALID_ENDING, invalid_file, unwrapped
 from dsrnss.data.parallel import Progress, parallel_map
 from dsrnss.errors import DsrnssError
 from dsrnss.labels import IGNORE_INDEX, LabelSpace
@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "size-mismatch": "picture and label of different sizes",
     "no-label-map": "a label that is not 8-bit ids in one channel",
     "outside-values": "label values that are no class",
+    "mask": "a mask of invalid pixels that is missing while others are there, or no mask",
     "raw-ids": "raw label ids where train ids are expected",
     "all-ignored": "a label without a single pixel of a class",
     "one-class": "a label of one class all over",
@@ -170,6 +171,8 @@ def _list(
     # a set of a chosen few need not have unpacked the other pictures
     orphans = [] if hasattr(inner, "split_file") else labels_without_picture(entries)
     problems += [Problem("missing-picture", name, str(path), "has no picture.") for path in orphans]
+    bare = labels_without_mask(entries)
+    problems += [Problem("mask", name, str(path), f"has no *{INVALID_ENDING}, but other labels have.") for path in bare]
     return summary, entries
 
 
@@ -188,7 +191,8 @@ def _without(entry: Entry, absent: set[str]) -> Entry:
 
 def _job(entry: Entry, space: LabelSpace, spaces: Sequence[LabelSpace]) -> Job:
     number = next(index for index, other in enumerate(spaces) if other is space or other == space)
-    return Job(entry.image, entry.label, entry.raw_label, entry.reference, number)
+    mask = None if entry.label is None else invalid_file(entry.label)
+    return Job(entry.image, entry.label, entry.raw_label, entry.reference, mask, number)
 
 
 def _jobs(listed: Sequence[_Listed]) -> dict[Job, str]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from dsrnss.data.base import Size, histogram
+from dsrnss.data.originals import MASK_MODES
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,6 +30,7 @@ class Job:
         label: Its label, if it has one.
         raw: Whether the label holds raw ids.
         reference: Its day reference, if it has one.
+        mask: The mask of its invalid pixels, if it has one.
         space: Number of the label space.
     """
 
@@ -36,6 +38,7 @@ class Job:
     label: Path | None = None
     raw: bool = False
     reference: Path | None = None
+    mask: Path | None = None
     space: int = 0
 
 
@@ -98,11 +101,24 @@ def _check_label(
         what = "a colour picture" if label.mode in ("RGB", "RGBA") else f"a picture of mode '{label.mode}'"
         findings.append(("no-label-map", path, f"{what}: a label map is 8-bit ids in one channel."))
         return None
+    if job.mask is not None:
+        _check_mask(job.mask, label, findings)
     counts = histogram(np.array(label))
     if job.raw:
         counts = np.bincount(space.raw_table(), counts, 256).astype(np.int64)
     findings += _value_findings(counts, space, path)
     return counts
+
+
+def _check_mask(path: Path, label: Image.Image, findings: list[Finding]) -> None:
+    mask = _read(path, findings)
+    if mask is None:
+        return
+    if mask.mode not in MASK_MODES:
+        findings.append(("mask", path, f"has mode '{mask.mode}': a mask is 8 bits in one channel."))
+    if mask.size != label.size:
+        sizes = " and ".join(f"{height} x {width}" for width, height in (label.size, mask.size))
+        findings.append(("size-mismatch", path, f"label and mask have {sizes} pixels (height x width)."))
 
 
 def _value_findings(counts: npt.NDArray[np.int64], space: LabelSpace, path: Path) -> list[Finding]:

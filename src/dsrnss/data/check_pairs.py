@@ -1,10 +1,11 @@
-"""Labels that belong to no picture, whatever the layout of a set: its own pairs say how names correspond."""
+"""Labels without picture or mask, whatever the layout of a set: its own pairs say how names correspond."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from dsrnss.data.files import Entry
+from dsrnss.data.originals import invalid_file
 
 
 def labels_without_picture(entries: Sequence[Entry]) -> list[Path]:
@@ -38,6 +39,17 @@ def labels_without_picture(entries: Sequence[Entry]) -> list[Path]:
         if fitting and not named & beside:
             found.append(path)
     return found
+
+
+def labels_without_mask(entries: Sequence[Entry]) -> list[Path]:
+    """Find labels without a mask of invalid pixels in a set that has such masks.
+
+    Args:
+        entries: Pairs that are there.
+    """
+    labels = [entry.label for entry in entries if entry.label is not None]
+    bare = [label for label in labels if invalid_file(label) is None]
+    return bare if len(bare) < len(labels) else []
 
 
 def _common_beginning(one: str, other: str) -> int:

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from dsrnss.console import notice
+from dsrnss.data.check_missing import note_missing
 from dsrnss.data.files import Entry, FileDataset, find_label, given_file, listing, require
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 
@@ -72,7 +74,8 @@ class DarkZurich(FileDataset):
         entries = []
         for image in images:
             label, raw = labels.get(image, (None, False))
-            if not self.references or image in references:
+            # train is what the pairs name; elsewhere a missing reference was already said
+            if not self.references or image in references or self.split != "train":
                 entries.append(Entry(image.stem, image, label, raw, references.get(image)))
         return entries
 
@@ -108,7 +111,18 @@ class DarkZurich(FileDataset):
         paths = [(pictures / f"{dark}{ENDING}", pictures / f"{day}{ENDING}") for dark, day in pairs.items()]
         missing = sorted({path for pair in paths for path in pair if path not in known})
         require(missing, 2 * len(paths), "pictures named by the pairs", "Unpack all of Dark_Zurich_train_anon.zip.")
+        if self.pairs_file is None:
+            self._say_unpaired([image for image in images if image not in dict(paths)], len(images))
         return dict(paths)
+
+    def _say_unpaired(self, unpaired: Sequence[Path], total: int) -> None:
+        """Tell of pictures that no shipped pair names: a chosen list may leave some out, the shipped ones do not."""
+        advice = f"No file below corresp/train/{self.time} names it: such pictures are not trained on."
+        if unpaired and not note_missing(unpaired, "day references", advice):
+            notice(
+                f"{len(unpaired)} of {total} {self.time} pictures of Dark Zurich have no day reference in 'corresp' "
+                f"(such as '{unpaired[0].name}') and are left out. `dsrnss data check darkzurich` names all."
+            )
 
     def _pairs_files(self, root: Path) -> list[Path]:
         if self.pairs_file is not None:
@@ -122,8 +136,15 @@ class DarkZurich(FileDataset):
             )
         return files
 
+    def reference_folders(self) -> list[Path]:
+        """Folder of nothing but the references of val or test."""
+        return [] if self.split == "train" else [self._named_folder(self._root())]
+
+    def _named_folder(self, root: Path) -> Path:
+        return root / "rgb_anon" / f"{self.split}_ref" / "day"
+
     def _named_references(self, root: Path, images: Sequence[Path]) -> dict[Path, Path]:
-        folder = root / "rgb_anon" / f"{self.split}_ref" / "day"
+        folder = self._named_folder(root)
         by_sequence: dict[str, list[Path]] = {}
         for path in listing(folder, f"*/*{ENDING}"):
             by_sequence.setdefault(path.parent.name, []).append(path)
@@ -147,7 +168,7 @@ class DarkZurich(FileDataset):
 def read_pairs(path: Path) -> dict[str, str]:
     """Read lines `train/night/<sequence>/<frame>,train/day/<sequence>/<frame>`: night -> day.
 
-    Accepts `rgb_anon/` in front and `_rgb_anon.png` behind, blank lines, and a header.
+    Accepts `rgb_anon/` in front and `_rgb_anon.png` behind, blank lines, and a first line without any path.
 
     Raises:
         DataError: If the file cannot be read, or a line is not of this form, naming it.
@@ -161,7 +182,7 @@ def read_pairs(path: Path) -> dict[str, str]:
         cells = [_frame(cell) for cell in line.split(",")]
         if len(cells) == 2 and all(cell.startswith("train/") for cell in cells):
             pairs[cells[0]] = cells[1]
-        elif line.strip() and number > 1:
+        elif line.strip() and (number > 1 or "train/" in line):
             raise DataError(
                 f"Line {number} of '{path}' is no pair: expected 'train/night/<sequence>/<frame>,"
                 f"train/day/<sequence>/<frame>', found '{line[:120]}'."

@@ -6,7 +6,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
 from dsrnss.data.base import SegmentationDataset, Size
-from dsrnss.data.check_quick import quick_check
+from dsrnss.data.check_quick import check_crop_size, quick_check
 from dsrnss.data.sampling import ClassSampler, RareClassSampling
 from dsrnss.data.streams import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
 from dsrnss.errors import ConfigError
@@ -89,7 +89,7 @@ class AdaptationDataModule(LightningDataModule):
         Raises:
             DatasetNotFoundError: If one is not where it was looked for.
             DataError: If files of one are missing.
-            ConfigError: If a set cannot do what is asked of it.
+            ConfigError: If a set cannot do what is asked of it, or its pictures are smaller than the crop.
         """
         stage = getattr(stage, "value", stage)  # Lightning gives an enumeration
         if stage == "fit" and not self.source.labelled:
@@ -108,6 +108,8 @@ class AdaptationDataModule(LightningDataModule):
             if used is not None:
                 used.verify()
                 quick_check(used)
+                if any(used is one for one in training):
+                    check_crop_size(used, self.crop_size)
                 if used.in_memory and self.workers:
                     used.prepare()
 

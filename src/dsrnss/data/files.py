@@ -132,6 +132,14 @@ class FileDataset(SegmentationDataset):
             )
         return root
 
+    def reference_folders(self) -> list[Path]:
+        """Folders that hold nothing but references of this split, whether they are there or not.
+
+        Raises:
+            DatasetNotFoundError: If the set is not where it was looked for.
+        """
+        return []
+
     @cached_property
     def entries(self) -> list[Entry]:
         """The files of all samples.

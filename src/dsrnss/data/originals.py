@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from dsrnss.data.base import SegmentationDataset, Size, decode
@@ -12,6 +12,7 @@ from dsrnss.data.files import Entry, FileDataset
 from dsrnss.errors import DataError, ImageError
 
 INVALID_ENDING = "_gt_invIds.png"
+MASK_MODES = ("L", "P", "1")
 _LABEL_ENDINGS = ("_gt_labelTrainIds.png", "_gt_labelIds.png")
 
 
@@ -47,6 +48,8 @@ def picture_size(path: Path) -> Size:
     try:
         with Image.open(path) as picture:
             return picture.height, picture.width
+    except UnidentifiedImageError as error:
+        raise ImageError(f"'{path}' is no picture.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"Cannot read '{path}': {error}.") from error
 
@@ -82,7 +85,7 @@ def invalid_mask(dataset: SegmentationDataset, index: int, size: Size) -> Tensor
     if path is None:
         raise DataError(f"'{entry.label}' has no mask of invalid pixels (*{INVALID_ENDING}), but other labels have.")
     picture = decode(path)
-    if picture.mode not in ("L", "P", "1"):
+    if picture.mode not in MASK_MODES:
         raise DataError(f"'{path}' is no mask: expected 8 bits in one channel, found mode '{picture.mode}'.")
     if picture.size != size[::-1]:
         picture = picture.resize(size[::-1], Image.Resampling.NEAREST)

@@ -2,15 +2,18 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
 
-from dsrnss.data.submission import CONFIDENCE, LABELS, Benchmark, benchmark, detect, faulty_values
+from dsrnss.console import counted
+from dsrnss.data.submission import CONFIDENCE, DECLARED, LABELS, Benchmark, benchmark, detect, faulty_values
 from dsrnss.errors import DataError
+from dsrnss.labels import IGNORE_INDEX
 
 PICTURE_ENDING = "_rgb_anon"
 _LARGEST_FILE = 64 * 2**20
@@ -38,6 +41,8 @@ def validate_submission(
     kind: str | None = None,
     expected: Collection[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    complete: bool = False,
 ) -> Validation:
     """Check an archive.
 
@@ -46,6 +51,7 @@ def validate_submission(
         kind: `darkzurich` or `acdc`; None: seen from its content.
         expected: Names of the test pictures without ending; None: only their number is checked.
         progress: Called with (files read, files in all).
+        complete: Whether the official number of pictures is asked for beside the expected names.
 
     Raises:
         ConfigError: If there is no such kind.
@@ -53,7 +59,7 @@ def validate_submission(
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _validate(archive, kind, expected, progress)
+            return _validate(archive, kind, expected, progress, complete=complete)
     except FileNotFoundError as error:
         raise DataError(f"File not found: '{path}'.") from error
     except (zipfile.BadZipFile, OSError) as error:
@@ -65,6 +71,8 @@ def _validate(
     kind: str | None,
     expected: Collection[str] | None,
     progress: Callable[[int, int], None] | None,
+    *,
+    complete: bool,
 ) -> Validation:
     files = [info for info in archive.infolist() if not info.is_dir()]
     names = [info.filename for info in files]
@@ -83,12 +91,17 @@ def _validate(
             faults.append(f"'{info.filename}' is there twice.")
         else:
             pictures[folder][name.removesuffix(".png")] = info
-    faults += _names(pictures, server, expected)
-    found = [(folder, info) for folder, members in pictures.items() for info in members.values()]
-    for done, (folder, info) in enumerate(found, 1):
-        faults += _file(archive, info, folder, server)
-        if progress:
-            progress(done, len(found))
+    faults += _names(pictures, server, expected, complete=complete)
+    done, total = 0, sum(map(len, pictures.values()))
+    for picture in dict.fromkeys(name for members in pictures.values() for name in members):
+        sound: dict[str, npt.NDArray[np.uint8]] = {}
+        for folder, members in pictures.items():
+            if picture in members:
+                faults += _file(archive, members[picture], folder, server, sound)
+                done += 1
+                if progress:
+                    progress(done, total)
+        faults += _disagreement(picture, sound)
     return Validation(server, len(pictures[LABELS]), tuple(faults))
 
 
@@ -100,7 +113,11 @@ def _wrapping_folder(names: list[str], server: Benchmark) -> str:
 
 
 def _names(
-    pictures: dict[str, dict[str, zipfile.ZipInfo]], server: Benchmark, expected: Collection[str] | None
+    pictures: dict[str, dict[str, zipfile.ZipInfo]],
+    server: Benchmark,
+    expected: Collection[str] | None,
+    *,
+    complete: bool,
 ) -> Iterator[str]:
     """Faults in which pictures are there, and what they are called."""
     for folder, members in pictures.items():
@@ -113,9 +130,9 @@ def _names(
             yield from ([f"'{folder}' lacks {_some(missing)}."] if missing else [])
             yield from ([f"'{folder}' holds pictures that are not asked for: {_some(extra)}."] if extra else [])
     labels = pictures[LABELS]
-    if expected is None and labels and len(labels) not in server.counts:
+    if (complete or expected is None) and labels and len(labels) not in server.counts:
         counts = " or ".join(map(str, server.counts))
-        yield f"'{LABELS}' holds {len(labels)} pictures: the test set of {server.title} has {counts}."
+        yield f"'{LABELS}' holds {counted(len(labels), 'picture')}: the test set of {server.title} has {counts}."
     odd = sorted(name for name in labels if not name.endswith(PICTURE_ENDING))
     if odd and expected is None:
         yield f"A PNG is called like its picture, *{PICTURE_ENDING}.png; these are not: {_some(odd)}."
@@ -126,8 +143,14 @@ def _some(names: list[str]) -> str:
     return f"{len(names)} of them: {', '.join(names[:3])}{more}" if len(names) > 1 else f"'{names[0]}'"
 
 
-def _file(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: str, server: Benchmark) -> Iterator[str]:
-    """Faults of one PNG."""
+def _file(
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    folder: str,
+    server: Benchmark,
+    sound: dict[str, npt.NDArray[np.uint8]],
+) -> Iterator[str]:
+    """Faults of one PNG; the pixels of a faultless one are put into `sound`."""
     name = info.filename
     if info.file_size > _LARGEST_FILE:
         yield f"'{name}' has {info.file_size // 2**20} MB: that is no label map."
@@ -137,7 +160,10 @@ def _file(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: str, server: 
             if picture.format != "PNG":
                 yield f"'{name}' is a {picture.format}, not a PNG."
             picture.load()
-            mode, size, pixels = picture.mode, picture.size, np.asarray(picture)
+            kind, mode, size, pixels = picture.format, picture.mode, picture.size, np.asarray(picture)
+    except UnidentifiedImageError:
+        yield f"'{name}' is no picture."
+        return
     except Exception as error:  # archive and decoder may raise anything on a broken file, and the check goes on
         yield f"'{name}' cannot be read: {error}."
         return
@@ -150,6 +176,19 @@ def _file(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: str, server: 
     elif wrong := faulty_values(folder, pixels):
         hint = " They look like raw label ids; the server wants train ids." if max(wrong) <= 33 else ""
         yield f"'{name}' holds values {wrong[:8]}, outside 0..18{'' if folder == LABELS else ' and 255'}.{hint}"
+    elif kind == "PNG" and size == (width, height):
+        sound[folder] = pixels
+
+
+def _disagreement(picture: str, sound: Mapping[str, npt.NDArray[np.uint8]]) -> Iterator[str]:
+    """The fault of declared labels that are neither the labels nor 255."""
+    if LABELS in sound and DECLARED in sound:
+        share = float(((sound[DECLARED] != IGNORE_INDEX) & (sound[DECLARED] != sound[LABELS])).mean())
+        if share:
+            yield (
+                f"'{DECLARED}/{picture}.png' differs from '{LABELS}' in {max(100 * share, 0.001):.3f} % of its pixels: "
+                f"where it is not {IGNORE_INDEX} it must hold the same."
+            )
 
 
 def _mode_fault(mode: str, folder: str) -> str:

@@ -30,6 +30,24 @@ class WantedClass:
     attempts: int
 
 
+def check_fits(crop: Size, size: Size, name: str) -> None:
+    """Refuse a crop that is larger than a picture.
+
+    Args:
+        crop: (height, width) of the crop.
+        size: (height, width) of the picture.
+        name: What the message calls the picture.
+
+    Raises:
+        ConfigError: If it does not fit.
+    """
+    if size[0] < crop[0] or size[1] < crop[1]:
+        raise ConfigError(
+            f"crop_size {crop[0]}x{crop[1]} does not fit into '{name}' of {size[0]}x{size[1]} (height x width): "
+            "choose a smaller crop_size or a larger size of the data set."
+        )
+
+
 def random_box(sample: Sample, crop: Size, rng: np.random.Generator) -> Box:
     """Draw a crop box, all positions equally likely.
 
@@ -37,11 +55,7 @@ def random_box(sample: Sample, crop: Size, rng: np.random.Generator) -> Box:
         ConfigError: If the picture is smaller than the crop.
     """
     height, width = sample["image"].shape[-2:]
-    if height < crop[0] or width < crop[1]:
-        raise ConfigError(
-            f"crop_size {crop[0]}x{crop[1]} does not fit into '{sample['name']}' of {height}x{width} (height x width): "
-            "choose a smaller crop_size or a larger size of the data set."
-        )
+    check_fits(crop, (height, width), sample["name"])
     top = int(rng.integers(height - crop[0] + 1))
     return Box(top, int(rng.integers(width - crop[1] + 1)), *crop)
 

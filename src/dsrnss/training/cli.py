@@ -217,7 +217,8 @@ class ExperimentCLI(LightningCLI):
         """
         method = getattr(self.trainer, self.command)
         # the scores are told class by class afterwards
-        more = {"predict": {"return_predictions": False}, "test": {"verbose": False}}.get(self.command, {})
+        quiet = {"verbose": False}
+        more = {"predict": {"return_predictions": False}, "test": quiet, "validate": quiet}.get(self.command, {})
         try:
             with interruptible(self.trainer):
                 # a checkpoint is tensors and plain values: nothing in it may run code
@@ -290,7 +291,7 @@ def main(argv: Sequence[str]) -> int:
         argv: The command (`fit`, `validate`, `test`, `predict`) and its arguments.
 
     Returns:
-        The exit code.
+        The exit code: 1 where `predict` wrote an archive that a test server would reject.
 
     Raises:
         UsageError: If the command line or the experiment file is wrong.
@@ -304,7 +305,7 @@ def main(argv: Sequence[str]) -> int:
         remarks.before_fit(cli)
     _run(cli)
     if cli.trainer.is_global_zero:
-        remarks.after(cli)
+        return remarks.after(cli)
     return 0
 
 

@@ -53,13 +53,17 @@ class EvaluatedModule(L.LightningModule):
         """The network that is validated and tested."""
         return self.student if self.evaluate == "student" else self.teacher.network
 
-    def _start_evaluation(self, stage: str) -> None:
+    def _prepare_evaluated(self) -> None:
+        """Make the network ready: its weights, eval mode, and a teacher's batch-norm statistics."""
         self.read_initial_weights()
-        names = self._names(stage)
-        self.confusion = [ConfusionMatrix(self.label_space.num_classes).to(self.device) for _ in names]
         self.evaluated.eval()
         if self.evaluate == "teacher":
             self.teacher.adopt_statistics(self.student)
+
+    def _start_evaluation(self, stage: str) -> None:
+        self._prepare_evaluated()
+        names = self._names(stage)
+        self.confusion = [ConfusionMatrix(self.label_space.num_classes).to(self.device) for _ in names]
 
     def _evaluate(self, batch: dict[str, Any], dataloader_idx: int) -> None:
         count_batch(Predictor(self.evaluated, self.inference), batch, self.confusion[dataloader_idx])
@@ -99,9 +103,9 @@ class EvaluatedModule(L.LightningModule):
         self._end_evaluation("test")
 
     def on_predict_start(self) -> None:
-        """Read the initial weights, if no checkpoint brought any."""
-        self.read_initial_weights()
+        """Read the initial weights, if no checkpoint brought any; predict with what `test` measures."""
+        self._prepare_evaluated()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
         """Labels and confidences of a batch, each picture at its size on disk."""
-        return predict_batch(Predictor(self.evaluated.eval(), self.inference), batch)
+        return predict_batch(Predictor(self.evaluated, self.inference), batch)

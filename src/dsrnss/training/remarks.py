@@ -2,17 +2,18 @@
 
 import math
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from dsrnss import experiments
-from dsrnss.console import next_step, notice
+from dsrnss.console import counted, next_step, notice
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks import DataWait
 from dsrnss.training.predictions import PredictionWriter
 from dsrnss.training.result_files import ResultFiles, print_results
+from dsrnss.training.submissions import SubmissionWriter
 
 if TYPE_CHECKING:
     from dsrnss.training.cli import ExperimentCLI
@@ -28,6 +29,7 @@ def before_fit(cli: "ExperimentCLI") -> None:
     warmup = getattr(model.get("schedule"), "warmup_steps", 0)
     if steps <= warmup:
         notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
+    _say_without_classes(cli.model)
     if cli.ckpt_path is not None and (done := checkpoints.steps_done(cli.ckpt_path)) >= steps:
         notice(
             f"the checkpoint is at step {done} of {steps}: nothing is left to train. --trainer.max_steps goes further, "
@@ -35,10 +37,25 @@ def before_fit(cli: "ExperimentCLI") -> None:
         )
 
 
-def after(cli: "ExperimentCLI") -> None:
-    """Print the scores, where files were written, and the command to type next."""
+def _say_without_classes(model: Any) -> None:
+    """Say which part is on but has no classes to work on; the model knows its label space, the configuration not."""
+    distance, space = getattr(model, "feature_distance", None), getattr(model, "label_space", None)
+    if distance is not None and distance.weight and space is not None and not space.feature_distance:
+        notice(
+            "the label space has no group 'feature_distance': the feature distance is off "
+            "(model.feature_distance.weight 0 says so)."
+        )
+
+
+def after(cli: "ExperimentCLI") -> int:
+    """Print the scores, where files were written, and the command to type next.
+
+    Returns:
+        The exit code: 1 if a test server would reject the archive that was written.
+    """
     _print_results(cli)
     _say_next(cli)
+    return int(any(writer.faults for writer in _submissions(cli)))
 
 
 def _say_waiting(cli: "ExperimentCLI") -> None:
@@ -60,12 +77,21 @@ def _print_results(cli: "ExperimentCLI") -> None:
             print(f"\nWrote {callback.folder}", file=sys.stderr)
 
 
+def _submissions(cli: "ExperimentCLI") -> list[SubmissionWriter]:
+    callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, SubmissionWriter)]
+
+
 def _say_next(cli: "ExperimentCLI") -> None:
     config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
     if cli.command == "predict":
         callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
         written = sum(callback.written for callback in callbacks if isinstance(callback, PredictionWriter))
-        print(f"\nWrote {written} label maps to {cli.predictions}", file=sys.stderr)
+        print(f"\nWrote {counted(written, 'label map')} to {cli.predictions}", file=sys.stderr)
+        for writer in _submissions(cli):
+            writer.report()
+            next_step(["dsrnss", "data", "validate-submission", writer.path])
+            return
     if cli.command != "fit":
         checkpoint = cli.ckpt_path or "CHECKPOINT"
         next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])

@@ -1,6 +1,7 @@
 """`dsrnss predict --submission`: the archive for a test server, written while predicting and checked at its end."""
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dsrnss.console import notice
+from dsrnss.console import counted, notice
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.files import FileDataset
 from dsrnss.data.originals import unwrapped
@@ -31,7 +32,8 @@ class SubmissionWriter(Callback):
         threshold: Pixels of lower confidence are declared invalid (Dark Zurich).
 
     Attributes:
-        faults: What the check found in the written archive.
+        pictures: Number of pictures in the written archive.
+        faults: What the check found in it.
 
     Raises:
         ConfigError: If there is no such benchmark.
@@ -41,6 +43,7 @@ class SubmissionWriter(Callback):
         self.path = path
         self.benchmark = benchmark(kind)
         self.threshold = threshold
+        self.pictures = 0
         self.faults: tuple[str, ...] = ()
         self._sets: list[SegmentationDataset | None] = []
         self._add: Add | None = None
@@ -82,13 +85,19 @@ class SubmissionWriter(Callback):
                 self._add(one.name.rpartition("/")[2], one.labels, one.confidence)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finish the archive, check it, and say what a server would reject."""
+        """Finish the archive and check it."""
         self._open.close()
-        self.faults = validate_submission(self.path, self.benchmark.key, self._names()).faults
+        found = validate_submission(self.path, self.benchmark.key, self._names(), complete=True)
+        self.pictures, self.faults = found.pictures, found.faults
+
+    def report(self) -> None:
+        """Say what was written, and what a server would reject in it."""
+        verdict = counted(len(self.faults), "fault") if self.faults else "nothing wrong"
+        print(f"\nWrote {self.path}: {counted(self.pictures, 'picture')}, {verdict}", file=sys.stderr)
         for fault in self.faults[:SHOWN_FAULTS]:
             notice(fault)
         if len(self.faults) > SHOWN_FAULTS:
-            notice(f"and {len(self.faults) - SHOWN_FAULTS} more faults: dsrnss data validate-submission {self.path}")
+            notice(f"and {len(self.faults) - SHOWN_FAULTS} more: `dsrnss data validate-submission` names all.")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing half-written behind."""

@@ -116,7 +116,8 @@ class AdaptationTask(WatchedModule, GuardedModule):
         if channels_last:
             self.student = self.student.to(memory_format=torch.channels_last)
         self.teacher = EMATeacher(self.student, self_training.momentum, self_training.teacher_dropout)
-        self.reference = ReferenceEncoder(self.student) if feature_distance.weight else None
+        distant = bool(feature_distance.weight and label_space.feature_distance)
+        self.reference = ReferenceEncoder(self.student) if distant else None
         self.bank = MemoryBank(memory_bank.classes(label_space), memory_bank)
         self.frequency = ClassFrequency.of(label_space) if prototypes.class_weights == "tail" else None
         self.generator = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
