@@ -4,7 +4,6 @@ import random
 
 import pytest
 import torch
-import torch.nn.functional as F
 from golden import Golden, filled, randn
 from torch import Tensor
 
@@ -35,18 +34,6 @@ def small() -> HRDA:
     network = build_segmentor(NetworkConfig("compact", "fpn", 8, hrda=True))
     assert isinstance(network, HRDA)
     return network
-
-
-@torch.no_grad()
-def test_whole_and_sliding_inference(network: HRDA, golden: Golden) -> None:
-    images = randn(105, 1, 3, 256, 320)
-    whole, slide = network.predict(images), network.predict(images, "slide", (192, 192), (96, 96), window_batch=2)
-    assert golden.relative_error("whole", whole) < 1e-5
-    assert golden.relative_error("slide", slide) < 1e-5
-    resized = F.interpolate(slide, (135, 171), mode="bilinear", align_corners=False)
-    assert golden.relative_error("slide_out", resized) < 1e-5
-    for name, logits in (("whole", whole), ("slide", slide)):
-        assert (logits.argmax(1) == golden.tensor(f"{name}_argmax")).float().mean() > 0.9999
 
 
 @torch.no_grad()
