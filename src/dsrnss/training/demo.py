@@ -81,7 +81,7 @@ AMOUNTS: dict[Length, Amounts] = {
     "full": Amounts(scenes=800, val=50, test=200, source_steps=2000, steps=1500),
 }
 # Core seconds measured: a scene, a pair aligned, a training step on source alone, one of adaptation, a picture scored.
-RENDER, ALIGN, SOURCE_STEP, ADAPT_STEP, SCORE = 0.04, 0.08, 0.45, 0.85, 0.06
+RENDER, ALIGN, SOURCE_STEP, ADAPT_STEP, SCORE = 0.04, 0.16, 0.45, 2.0, 0.06
 CHECKS = 8
 """Points of the mIoU curve."""
 
