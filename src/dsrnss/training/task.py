@@ -293,8 +293,9 @@ class AdaptationTask(WatchedModule, GuardedModule):
         assert self.aligner is not None
         flow, confidence = self.aligner(images, reference, given)
         warped, valid = warp(logits_ref, flow)
-        self.keep(flow=flow, confidence=confidence, teacher=logits_trg.argmax(1))
-        self.log_accuracy("teacher", logits_trg.argmax(1), target)
+        unrefined = logits_trg.argmax(1)
+        self.keep(flow=flow, confidence=confidence, teacher=unrefined)
+        self.log_accuracy("teacher", unrefined, target)
         return refine(logits_trg, warped, valid, confidence, self.label_space.large_static, self.refinement)
 
     @torch.no_grad()
