@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from dsrnss.data.files import Entry, FileDataset, find_label, listing, require
+from dsrnss.data.files import Entry, FileDataset, find_labels, listing, require
 from dsrnss.errors import ConfigError, did_you_mean
 
 CONDITIONS = ("fog", "night", "rain", "snow")
@@ -83,16 +83,8 @@ class ACDC(FileDataset):
 
     def _labels(self, truth: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, bool]]:
         known = set(listing(truth, "*/*_gt_label*Ids.png"))
-        labels, missing = {}, []
-        for image in images:
-            stem = truth / image.parent.name / f"{image.name.removesuffix(ENDING)}_gt"
-            label = find_label(stem, known)
-            if label is None:
-                missing.append(stem.with_name(f"{stem.name}_labelTrainIds.png"))
-            else:
-                labels[image] = label
-        require(missing, len(images), "labels", "Unpack gt_trainval.zip into the folder that holds rgb_anon.")
-        return labels
+        stems = {i: truth / i.parent.name / f"{i.name.removesuffix(ENDING)}_gt" for i in images}
+        return find_labels(stems, known, "Unpack gt_trainval.zip into the folder that holds rgb_anon.")
 
     def _references(self, folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
         known = set(listing(folder, f"*/*{REFERENCE_ENDING}"))

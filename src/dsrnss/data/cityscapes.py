@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.data.files import Entry, FileDataset, find_label, listing, require
+from dsrnss.data.files import Entry, FileDataset, find_labels, listing
 from dsrnss.errors import DataError
 
 IMAGE_ENDING = "_leftImg8bit.png"
@@ -59,19 +59,12 @@ class Cityscapes(FileDataset):
         images = self._found(listing(images_at, f"*/*{IMAGE_ENDING}"), images_at / "<city>" / f"*{IMAGE_ENDING}")
         if not self.labelled:
             return [Entry(image.stem, image) for image in images]
-        known = set(listing(root / "gtFine" / self.split, "*/*_gtFine_label*Ids.png"))
-        entries, missing = [], []
-        for image in images:
-            stem = root / "gtFine" / self.split / image.parent.name / image.name.removesuffix(IMAGE_ENDING)
-            label = find_label(stem.with_name(f"{stem.name}_gtFine"), known)
-            if label is None:
-                missing.append(stem.with_name(stem.name + RAW_IDS_ENDING))
-            else:
-                entries.append(Entry(image.stem, image, *label))
-        require(
-            missing, len(images), "labels", "Unpack gtFine_trainvaltest.zip into the folder that holds leftImg8bit."
-        )
-        return entries
+        truth = root / "gtFine" / self.split
+        known = set(listing(truth, "*/*_gtFine_label*Ids.png"))
+        stems = {i: truth / i.parent.name / f"{i.name.removesuffix(IMAGE_ENDING)}_gtFine" for i in images}
+        advice = "Unpack gtFine_trainvaltest.zip into the folder that holds leftImg8bit."
+        labels = find_labels(stems, known, advice, expected="labelIds")
+        return [Entry(image.stem, image, *label) for image, label in labels.items()]
 
     def _shipped_counts(self, root: Path) -> npt.NDArray[np.int64] | None:
         path = root / STATISTICS

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dsrnss.console import notice
 from dsrnss.data.check_missing import note_missing
-from dsrnss.data.files import Entry, FileDataset, find_label, given_file, listing, require
+from dsrnss.data.files import Entry, FileDataset, find_labels, given_file, listing, require
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 
 ENDING = "_rgb_anon.png"
@@ -82,16 +82,8 @@ class DarkZurich(FileDataset):
     def _labels(self, root: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, bool]]:
         folder = root / "gt" / self.split / "night"
         known = set(listing(folder, "*/*_gt_label*Ids.png"))
-        labels, missing = {}, []
-        for image in images:
-            stem = folder / image.parent.name / image.name.removesuffix(ENDING)
-            label = find_label(stem.with_name(f"{stem.name}_gt"), known)
-            if label is None:
-                missing.append(stem.with_name(f"{stem.name}_gt_labelTrainIds.png"))
-            else:
-                labels[image] = label
-        require(missing, len(images), "labels", "Unpack Dark_Zurich_val_anon.zip into the folder that holds rgb_anon.")
-        return labels
+        stems = {i: folder / i.parent.name / f"{i.name.removesuffix(ENDING)}_gt" for i in images}
+        return find_labels(stems, known, "Unpack Dark_Zurich_val_anon.zip into the folder that holds rgb_anon.")
 
     def _references(self, root: Path, images: Sequence[Path]) -> dict[Path, Path]:
         return self._listed_references(root, images) if self.split == "train" else self._named_references(root, images)

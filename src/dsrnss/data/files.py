@@ -284,6 +284,31 @@ def find_label(stem: Path, known: Container[Path]) -> tuple[Path, bool] | None:
     return None
 
 
+def find_labels(
+    stems: Mapping[Path, Path], known: Container[Path], advice: str, expected: str = "labelTrainIds"
+) -> dict[Path, tuple[Path, bool]]:
+    """The labels of pictures, by `find_label`.
+
+    Args:
+        stems: Picture -> path of its label without the kind of label and the ending.
+        known: Files that exist.
+        advice: What to do if some are missing.
+        expected: The kind of label that the message names.
+
+    Raises:
+        DataError: If some are missing.
+    """
+    labels, missing = {}, []
+    for image, stem in stems.items():
+        label = find_label(stem, known)
+        if label is None:
+            missing.append(stem.with_name(f"{stem.name}_{expected}.png"))
+        else:
+            labels[image] = label
+    require(missing, len(stems), "labels", advice)
+    return labels
+
+
 def given_file(root: Path, path: str | Path, option: str) -> Path:
     """A file that an option names, as it is or below the root.
 

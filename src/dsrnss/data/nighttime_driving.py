@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from dsrnss.data.files import Entry, FileDataset, find_label, listing, require
+from dsrnss.data.files import Entry, FileDataset, find_labels, listing
 
 IMAGE_ENDING = "_leftImg8bit.png"
 
@@ -46,13 +46,6 @@ class NighttimeDriving(FileDataset):
         images = self._found(listing(pictures, f"*{IMAGE_ENDING}"), pictures / f"*{IMAGE_ENDING}")
         truth = root / "gtCoarse_daytime_trainvaltest" / "test" / "night"
         known = set(listing(truth, "*_gtCoarse_label*Ids.png"))
-        entries, missing = [], []
-        for image in images:
-            stem = truth / f"{image.name.removesuffix(IMAGE_ENDING)}_gtCoarse"
-            label = find_label(stem, known)
-            if label is None:
-                missing.append(stem.with_name(f"{stem.name}_labelTrainIds.png"))
-            else:
-                entries.append(Entry(image.stem, image, *label))
-        require(missing, len(images), "labels", "Unpack all of NighttimeDrivingTest.zip.")
-        return entries
+        stems = {image: truth / f"{image.name.removesuffix(IMAGE_ENDING)}_gtCoarse" for image in images}
+        labels = find_labels(stems, known, "Unpack all of NighttimeDrivingTest.zip.")
+        return [Entry(image.stem, image, *label) for image, label in labels.items()]
