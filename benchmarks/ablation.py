@@ -19,11 +19,11 @@ from typing import Any
 import torch
 
 from dsrnss.data import AlignedPairs, SegmentationDataset, SynthNight
+from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.labels import CITYSCAPES
+from dsrnss.metrics import Scores
 from dsrnss.models.weights import save_pretrained
-from dsrnss.training.cli import ExperimentCLI, build
 from dsrnss.training.evaluation import evaluate
-from dsrnss.training.metrics import Scores
 
 BASE = "synthnight/adapt.yaml"
 IDENTITY, CLASSICAL, TRUE = "identity", "classical", "true"

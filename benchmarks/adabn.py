@@ -9,7 +9,7 @@ import argparse
 import torch
 from torch.nn import BatchNorm2d
 
-from dsrnss.data.streams import EvalView
+from dsrnss.data.loading import EvalView
 from dsrnss.data.synthnight.dataset import SynthNight
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained

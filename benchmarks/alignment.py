@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.adaptation.classical import align_pair
+from dsrnss.adaptation.alignment.classical import align_pair
 from dsrnss.data.synthnight import SynthScene, generate
 from dsrnss.labels import CITYSCAPES
 

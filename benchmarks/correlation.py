@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsrnss.adaptation.correlation import local_correlation
-from dsrnss.adaptation.uawarpc import UAWarpCAligner
-from dsrnss.adaptation.uawarpc_decoders import UncertaintyDecoder
+from dsrnss.adaptation.alignment.correlation import local_correlation
+from dsrnss.adaptation.alignment.uawarpc import UAWarpCAligner
+from dsrnss.adaptation.alignment.uawarpc_decoders import UncertaintyDecoder
 
 CORRELATIONS = {
     "512x512, 1/4": (128, 128, 128),

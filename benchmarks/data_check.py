@@ -14,8 +14,8 @@ sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent / "tests" / "data")]
 
 import planted  # noqa: E402
 
-from dsrnss.commands.data_targets import folder_target  # noqa: E402
-from dsrnss.data.check import check_sets  # noqa: E402
+from dsrnss.commands.data.targets import folder_target  # noqa: E402
+from dsrnss.data.checking.check import check_sets  # noqa: E402
 
 
 def main() -> None:

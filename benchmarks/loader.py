@@ -21,9 +21,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from dsrnss.data import AdaptationDataModule, Cityscapes, RareClassSampling
-from dsrnss.data.layouts import synthesize
 from dsrnss.data.parallel import single_thread
 from dsrnss.data.sampling import ClassSampler
+from dsrnss.data.stand_in.layouts import synthesize
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 CROP = (1024, 1024)

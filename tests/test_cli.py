@@ -162,7 +162,7 @@ class TestDemo:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        from dsrnss.training import demo as training
+        from dsrnss.demo import run as training
 
         given: list[training.DemoOptions] = []
 

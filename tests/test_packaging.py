@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import dsrnss
-from dsrnss import experiments
+from dsrnss.experiment import files as experiments
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = [name for name in experiments.packaged_names() if not name.startswith("baselines/")]
@@ -70,7 +70,7 @@ class TestExperiments:
 
     @pytest.mark.parametrize("name", EXPERIMENTS)
     def test_are_accepted(self, name: str) -> None:
-        from dsrnss.training import cli
+        from dsrnss.experiment import cli
 
         quiet = ["--trainer.logger=false", "--trainer.enable_checkpointing=false", "--trainer.accelerator=cpu"]
         small = ["--model.network.backbone=mit_b0"] if "mit_b5" in (experiments.PACKAGED / name).read_text() else []

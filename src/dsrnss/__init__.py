@@ -3,32 +3,42 @@
 Importing this package is cheap: torch is imported when a name of the public interface is first used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsrnss.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from dsrnss.data.datamodule import AdaptationDataModule
     from dsrnss.inference.segmenter import Segmenter
-    from dsrnss.models.segmentor import list_models
+    from dsrnss.models.segmentor import build_segmentor, list_models
+    from dsrnss.models.weights.pretrained import load_pretrained, save_pretrained
+    from dsrnss.models.weights.registry import list_weights
+    from dsrnss.training.task import AdaptationTask
 
 __version__ = "0.1.0"
 
-__all__ = ["Segmenter", "__version__", "list_models"]
+__all__ = [
+    "AdaptationDataModule",
+    "AdaptationTask",
+    "Segmenter",
+    "__version__",
+    "build_segmentor",
+    "list_models",
+    "list_weights",
+    "load_pretrained",
+    "save_pretrained",
+]
 
-_HOMES = {"Segmenter": "dsrnss.inference.segmenter", "list_models": "dsrnss.models.segmentor"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its home when it is first asked for (PEP 562).
-
-    Raises:
-        AttributeError: If the package has no such name.
-    """
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dsrnss' has no attribute '{name}'")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "AdaptationDataModule": "dsrnss.data.datamodule",
+        "AdaptationTask": "dsrnss.training.task",
+        "Segmenter": "dsrnss.inference.segmenter",
+        "build_segmentor": "dsrnss.models.segmentor",
+        "list_models": "dsrnss.models.segmentor",
+        "list_weights": "dsrnss.models.weights.registry",
+        "load_pretrained": "dsrnss.models.weights.pretrained",
+        "save_pretrained": "dsrnss.models.weights.pretrained",
+    },
+)

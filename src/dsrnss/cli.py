@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import data, demo, experiment, segment, weights
+from dsrnss.commands import demo, experiment, segment, weights
 from dsrnss.commands.arguments import Parser, run_parser
+from dsrnss.commands.data import group as data
 from dsrnss.errors import DsrnssError, UsageError, did_you_mean
 
 _DESCRIPTION = """\

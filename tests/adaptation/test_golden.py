@@ -7,6 +7,7 @@ import pytest
 import torch
 from golden import HERE, Golden
 
+from dsrnss.adaptation.alignment.uawarpc_network import confidence
 from dsrnss.adaptation.augmentation import (
     JitterDraw,
     blur_kernel_size,
@@ -17,7 +18,6 @@ from dsrnss.adaptation.geometry import warp
 from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
 from dsrnss.adaptation.mixing import PseudoLabels, apply_co_occurrence, class_masks, class_mix
 from dsrnss.adaptation.refinement import RefinementConfig, normalised_entropy, refine
-from dsrnss.adaptation.uawarpc_network import confidence
 from dsrnss.labels import CITYSCAPES
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 

@@ -8,9 +8,9 @@ import torch
 
 from dsrnss.cli import main
 from dsrnss.models.backbones.mit import MixTransformer
-from dsrnss.models.registry import REGISTRY, Entry, Source
 from dsrnss.models.segmentor import NetworkConfig, build_segmentor
 from dsrnss.models.weights import load_backbone, load_pretrained
+from dsrnss.models.weights.registry import REGISTRY, Entry, Source
 
 Capture = pytest.CaptureFixture[str]
 

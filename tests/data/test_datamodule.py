@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from dsrnss.data.datamodule import AdaptationDataModule
+from dsrnss.data.loading import PositionSampler
 from dsrnss.data.sampling import RareClassSampling
-from dsrnss.data.streams import PositionSampler
 from dsrnss.errors import ConfigError, DataError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 

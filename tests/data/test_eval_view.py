@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from dsrnss.data import DarkZurich
+from dsrnss.data.loading import EvalSampler, EvalView, make_eval_loader
 from dsrnss.data.originals import original_size, unwrapped
-from dsrnss.data.streams import EvalSampler, EvalView, make_eval_loader
 from dsrnss.errors import DataError
 
 

@@ -7,7 +7,7 @@ import pytest
 import dsrnss.data
 from dsrnss import cli
 from dsrnss.data.boxes import Box
-from dsrnss.data.streams import TrainStream, make_eval_loader, make_loader
+from dsrnss.data.loading import TrainStream, make_eval_loader, make_loader
 from dsrnss.errors import DataError
 
 KINDS = {

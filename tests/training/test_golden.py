@@ -5,9 +5,9 @@ import pytest
 import torch
 from golden import Golden
 
+from dsrnss.adaptation.losses import pixel_weighted_cross_entropy
 from dsrnss.adaptation.teacher import EMATeacher, ema_momentum
 from dsrnss.models.segmentor import NetworkConfig, build_segmentor
-from dsrnss.training.losses import pixel_weighted_cross_entropy
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, lr_factor, parameter_groups
 
 

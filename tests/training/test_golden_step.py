@@ -8,10 +8,10 @@ import torch
 from golden import Golden, filled, labels, smooth
 from torch import Tensor
 
+from dsrnss.adaptation.alignment.uawarpc import UAWarpCAligner
 from dsrnss.adaptation.augmentation import AugmentationConfig
 from dsrnss.adaptation.memory_bank import MemoryBankConfig
 from dsrnss.adaptation.mixing import Mixed, MixingConfig, PseudoLabels, apply_co_occurrence
-from dsrnss.adaptation.uawarpc import UAWarpCAligner
 from dsrnss.labels import CITYSCAPES
 from dsrnss.models.segmentor import NetworkConfig
 from dsrnss.models.weights import load_pretrained

@@ -22,7 +22,7 @@ from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.labels import LabelSpace
 from dsrnss.models.segmentor import NetworkConfig
 from dsrnss.models.weights import load_pretrained, save_pretrained
-from dsrnss.training.callbacks import DataWait
+from dsrnss.training.callbacks.history import DataWait
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask, SelfTrainingConfig, SourceConfig
 
@@ -318,7 +318,7 @@ def test_hrda_may_begin_with_a_network_that_is_none(tmp_path: Any) -> None:
 
 def test_waiting_for_data_is_told_from_stepping(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 4.0, 5.0, 9.0, 10.0])  # start, end of three steps
-    monkeypatch.setattr("dsrnss.training.callbacks.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("dsrnss.training.callbacks.history.time.perf_counter", lambda: next(clock))
     wait: Any = DataWait()
     for _ in range(3):
         wait.on_train_batch_start(None, None, None, 0)

@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and name the report."""
-    from dsrnss.training.demo import DemoOptions, run_demo
+    from dsrnss.demo.run import DemoOptions, run_demo
 
     options = DemoOptions(
         out=args.out,

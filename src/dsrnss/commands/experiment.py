@@ -57,7 +57,7 @@ def run(command: str, argv: Sequence[str]) -> int:
         print(help_text(command), end="")
         return 0
     # mistakes that can be seen without torch are answered before it is imported
-    from dsrnss import experiments
+    from dsrnss.experiment import files as experiments
 
     paths, _ = experiments.split_arguments(argv)
     for path in paths:
@@ -65,14 +65,14 @@ def run(command: str, argv: Sequence[str]) -> int:
     if not argv:
         names = ", ".join(experiments.packaged_names())
         raise UsageError(f"dsrnss {command} needs an experiment: --config FILE.\nPackaged: {names}.")
-    from dsrnss.training.cli import main
+    from dsrnss.experiment.cli import main
 
     return main([command, *argv])
 
 
 def help_text(command: str) -> str:
     """The short help of a command; Lightning's own has several hundred options."""
-    from dsrnss.experiments import packaged_names
+    from dsrnss.experiment.files import packaged_names
 
     fit = command == "fit"
     return _HELP.format(

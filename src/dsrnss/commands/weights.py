@@ -10,7 +10,7 @@ from dsrnss.console import next_step, notice
 from dsrnss.errors import ConfigError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from dsrnss.models.inspection import Inspection
+    from dsrnss.models.weights.inspection import Inspection
 
 _WHERE = "file, folder, name of `dsrnss weights list`, or user/name on the Hugging Face hub"
 
@@ -88,8 +88,8 @@ def list_(args: argparse.Namespace) -> int:
     """List the registered weights."""
     from dataclasses import asdict
 
-    from dsrnss.models.download import cached
-    from dsrnss.models.registry import REGISTRY
+    from dsrnss.models.weights.download import cached
+    from dsrnss.models.weights.registry import REGISTRY
 
     entries = [(entry, cached(entry)) for entry in REGISTRY.values()]
     if args.json:
@@ -107,8 +107,8 @@ def list_(args: argparse.Namespace) -> int:
 
 def fetch(args: argparse.Namespace) -> int:
     """Download registered weights."""
-    from dsrnss.models.download import fetch as download
-    from dsrnss.models.registry import REGISTRY
+    from dsrnss.models.weights.download import fetch as download
+    from dsrnss.models.weights.registry import REGISTRY
 
     if args.name not in REGISTRY:
         raise UsageError(f"dsrnss weights fetch: unknown name '{args.name}'.{did_you_mean(args.name, REGISTRY)}")
@@ -122,7 +122,7 @@ def fetch(args: argparse.Namespace) -> int:
 
 def inspect(args: argparse.Namespace) -> int:
     """Tell what a file holds."""
-    from dsrnss.models.inspection import inspect_file
+    from dsrnss.models.weights.inspection import inspect_file
 
     found = inspect_file(args.file, args.which)
     fits = found.account is None or found.account.complete
@@ -157,7 +157,7 @@ def _facts(found: "Inspection") -> list[tuple[str, str]]:
 
 def convert(args: argparse.Namespace) -> int:
     """Write a network in this package's format."""
-    from dsrnss.models.inspection import convert_file
+    from dsrnss.models.weights.inspection import convert_file
 
     taken = args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir()))
     if taken and not args.overwrite:

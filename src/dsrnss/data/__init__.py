@@ -3,31 +3,32 @@
 Names are loaded when first used: `dsrnss.data.synthnight.generate` works without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsrnss.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from dsrnss.data.acdc import ACDC
-    from dsrnss.data.alignment_cache import AlignedPairs
+    from dsrnss.data.alignment_store import AlignedPairs
     from dsrnss.data.base import Sample, SegmentationDataset
-    from dsrnss.data.bdd100k_night import BDD100kNight
-    from dsrnss.data.cityscapes import Cityscapes
-    from dsrnss.data.dark_zurich import DarkZurich
     from dsrnss.data.datamodule import AdaptationDataModule
-    from dsrnss.data.folder import Folder
-    from dsrnss.data.nighttime_driving import NighttimeDriving
     from dsrnss.data.sampling import RareClassSampling
+    from dsrnss.data.sets.acdc import ACDC
+    from dsrnss.data.sets.bdd100k_night import BDD100kNight
+    from dsrnss.data.sets.cityscapes import Cityscapes
+    from dsrnss.data.sets.dark_zurich import DarkZurich
+    from dsrnss.data.sets.folder import Folder
+    from dsrnss.data.sets.nighttime_driving import NighttimeDriving
     from dsrnss.data.synthnight.dataset import SynthNight
 
 _HOMES = {
-    "ACDC": "dsrnss.data.acdc",
+    "ACDC": "dsrnss.data.sets.acdc",
     "AdaptationDataModule": "dsrnss.data.datamodule",
-    "AlignedPairs": "dsrnss.data.alignment_cache",
-    "BDD100kNight": "dsrnss.data.bdd100k_night",
-    "Cityscapes": "dsrnss.data.cityscapes",
-    "DarkZurich": "dsrnss.data.dark_zurich",
-    "Folder": "dsrnss.data.folder",
-    "NighttimeDriving": "dsrnss.data.nighttime_driving",
+    "AlignedPairs": "dsrnss.data.alignment_store",
+    "BDD100kNight": "dsrnss.data.sets.bdd100k_night",
+    "Cityscapes": "dsrnss.data.sets.cityscapes",
+    "DarkZurich": "dsrnss.data.sets.dark_zurich",
+    "Folder": "dsrnss.data.sets.folder",
+    "NighttimeDriving": "dsrnss.data.sets.nighttime_driving",
     "RareClassSampling": "dsrnss.data.sampling",
     "Sample": "dsrnss.data.base",
     "SegmentationDataset": "dsrnss.data.base",
@@ -50,13 +51,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dsrnss.data' has no attribute '{name}'")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

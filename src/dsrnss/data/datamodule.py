@@ -6,9 +6,9 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
 from dsrnss.data.base import SegmentationDataset, Size
-from dsrnss.data.check_quick import check_crop_size, quick_check
+from dsrnss.data.checking.quick import check_crop_size, quick_check
+from dsrnss.data.loading import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
 from dsrnss.data.sampling import ClassSampler, RareClassSampling
-from dsrnss.data.streams import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
 from dsrnss.errors import ConfigError
 
 _DEFAULT_SAMPLING = RareClassSampling()

@@ -26,8 +26,8 @@ from dsrnss.data.base import (
     open_image,
     read_ids,
 )
-from dsrnss.data.check_missing import note_missing
-from dsrnss.data.counts import cached_counts
+from dsrnss.data.class_counts import cached_counts
+from dsrnss.data.missing import note_missing
 from dsrnss.data.picture_cache import PictureCache
 from dsrnss.errors import ConfigError, DataError, ImageError, did_you_mean
 from dsrnss.labels import CITYSCAPES, LabelSpace

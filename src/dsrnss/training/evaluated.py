@@ -8,10 +8,10 @@ from torch import Tensor
 
 from dsrnss.adaptation.teacher import EMATeacher
 from dsrnss.labels import LabelSpace
+from dsrnss.metrics import ConfusionMatrix, Scores, scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.training.config import InferenceConfig
 from dsrnss.training.evaluation import count_batch
-from dsrnss.training.metrics import ConfusionMatrix, Scores, scores
 from dsrnss.training.predictions import Prediction, predict_batch
 
 

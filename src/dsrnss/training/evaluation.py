@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.streams import EvalView, collate
+from dsrnss.data.loading import EvalView, collate
 from dsrnss.errors import DsrnssError
+from dsrnss.metrics import ConfusionMatrix, Scores, scores
 from dsrnss.models.segmentor import Segmentor
-from dsrnss.training.metrics import ConfusionMatrix, Scores, scores
 
 
 class Network(Protocol):

@@ -8,7 +8,7 @@ import lightning as L
 from torch import Tensor
 
 from dsrnss.labels import LabelSpace
-from dsrnss.training.metrics import pixel_accuracy
+from dsrnss.metrics import pixel_accuracy
 from dsrnss.training.pseudo_accuracy import PseudoAccuracy
 
 

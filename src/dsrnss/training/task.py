@@ -13,6 +13,7 @@ from dsrnss.adaptation.augmentation import AugmentationConfig, strong_augment, u
 from dsrnss.adaptation.class_frequency import ClassFrequency
 from dsrnss.adaptation.feature_distance import FeatureDistanceConfig, feature_distance
 from dsrnss.adaptation.geometry import warp
+from dsrnss.adaptation.losses import segmentation_loss
 from dsrnss.adaptation.masking import MaskingConfig, mask_images
 from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
 from dsrnss.adaptation.mixing import (
@@ -31,12 +32,11 @@ from dsrnss.adaptation.teacher import EMATeacher
 from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
+from dsrnss.metrics import class_balance
 from dsrnss.models.hrda import detail_offset
 from dsrnss.models.segmentor import NetworkConfig, SegmentorOutput, build_segmentor, split_output
 from dsrnss.models.weights import DEMO_MODEL, load_backbone, load_pretrained, load_state
 from dsrnss.training.config import HRDAConfig, InferenceConfig, SelfTrainingConfig, SourceConfig
-from dsrnss.training.losses import segmentation_loss
-from dsrnss.training.metrics import class_balance
 from dsrnss.training.nonfinite import GuardedModule, OnNonfinite
 from dsrnss.training.pseudo_accuracy import PseudoAccuracy
 from dsrnss.training.records import WatchedModule

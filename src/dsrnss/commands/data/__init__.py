@@ -1,0 +1,1 @@
+"""`dsrnss data ...`, one command a file."""

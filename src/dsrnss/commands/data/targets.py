@@ -1,0 +1,228 @@
+"""What `dsrnss data check`, `stats` and `show` are pointed at: an experiment, a known data set, or a folder."""
+
+import copy
+import inspect
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsrnss.errors import DataError, DatasetNotFoundError, UsageError, did_you_mean
+from dsrnss.experiment import files as experiments
+
+if TYPE_CHECKING:
+    from dsrnss.data.base import SegmentationDataset
+    from dsrnss.data.files import FileDataset
+
+NAMES = {
+    "cityscapes": "Cityscapes",
+    "darkzurich": "DarkZurich",
+    "nighttimedriving": "NighttimeDriving",
+    "bdd100knight": "BDD100kNight",
+    "acdc": "ACDC",
+}
+"""Name on the command line -> class in `dsrnss.data`."""
+_SIGNS = {
+    "Cityscapes": ("leftImg8bit", "gtFine"),
+    "NighttimeDriving": ("leftImg8bit", "gtCoarse_daytime_trainvaltest"),
+    "ACDC": ("rgb_anon/fog", "rgb_anon/rain", "rgb_anon/snow", "rgb_anon/night"),
+    "DarkZurich": ("rgb_anon/train", "rgb_anon/val", "rgb_anon/test"),
+    "BDD100kNight": ("images/10k", "seg/images"),
+}
+"""Folders by which a layout is known: all of the first two, one of the others."""
+_EVERY_SIGN = ("Cityscapes", "NighttimeDriving")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Data sets to work on.
+
+    Attributes:
+        title: What the user pointed at.
+        sets: Name -> data set.
+        groups: Name -> group, see `check_sets`.
+        absent: Parts of a known layout that are not there, which is no mistake.
+    """
+
+    title: str
+    sets: dict[str, "SegmentationDataset"]
+    groups: dict[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+
+def resolve(word: str, *later: str, references: bool = False) -> Target:
+    """Find what a word means: an experiment file or packaged experiment, a data set below $DATA_DIR, or a folder.
+
+    Args:
+        word: What the user wrote.
+        later: Further experiment files, of which later ones win, as behind `--config` of `fit`.
+        references: Whether the splits of known sets carry day references wherever these were downloaded.
+
+    Raises:
+        UsageError: If it is none of these.
+        DatasetNotFoundError: If a known set is not below $DATA_DIR, or a folder holds none.
+    """
+    if later:
+        return experiment_target(*(experiments.resolve(name) for name in (word, *later)))
+    path = Path(word).expanduser()
+    if path.is_dir():
+        return folder_target(path, references=references)
+    name = word.lower().replace("_", "").replace("-", "").replace("/", "")
+    if name in NAMES:
+        return _known(word, {NAMES[name]: None}, references=references)
+    if path.suffix in (".yaml", ".yml") or word in {n.removesuffix(".yaml") for n in experiments.packaged_names()}:
+        return experiment_target(experiments.resolve(word))
+    raise UsageError(
+        f"'{word}' is neither a folder, nor an experiment file, nor a known data set.{did_you_mean(word, NAMES)}"
+    )
+
+
+def experiment_target(*paths: Path) -> Target:
+    """All data sets of an experiment.
+
+    Args:
+        paths: Its files, in their order.
+
+    Raises:
+        UsageError: If the files have no usable key `data`.
+    """
+    from jsonargparse import ArgumentParser
+
+    from dsrnss.data.datamodule import AdaptationDataModule
+
+    title, content = " ".join(map(experiments.short_name, paths)), dict[str, Any]()
+    for path in paths:
+        content = _merged(content, experiments.read(path).value("data") or {})
+    if not content:
+        raise UsageError(f"{title}: an experiment names its data sets under the key 'data'; this file has none.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(AdaptationDataModule, "data")
+    try:
+        module = parser.instantiate_classes(parser.parse_object({"data": content})).data
+    except Exception as error:
+        raise UsageError(f"{title}: the data sets cannot be built: {str(error).strip().splitlines()[-1]}") from error
+    training = {"source": module.source, **({} if module.target is None else {"target": module.target})}
+    evaluated = {f"{stage}/{name}": one for stage in ("val", "test", "predict") for name, one in _stage(module, stage)}
+    groups = {**dict.fromkeys(training, "training"), **{name: f"test {s.split}" for name, s in evaluated.items()}}
+    return Target(title, {**training, **evaluated}, groups)
+
+
+def _merged(earlier: Any, later: Any) -> Any:
+    """Two values of a key: mappings are joined, unless they describe objects of different classes."""
+    if not isinstance(earlier, dict) or not isinstance(later, dict):
+        return later
+    if earlier.get("class_path") != later.get("class_path", earlier.get("class_path")):
+        return later
+    return {**earlier, **{key: _merged(earlier.get(key), value) for key, value in later.items()}}
+
+
+def _stage(module: Any, stage: str) -> list[tuple[str, "SegmentationDataset"]]:
+    return list(getattr(module, stage).items())
+
+
+def folder_target(path: Path, *, references: bool = False) -> Target:
+    """The data sets in a folder: a known layout, several of them side by side (a $DATA_DIR), or own pictures.
+
+    Args:
+        path: The folder.
+        references: As of `resolve`.
+
+    Raises:
+        DatasetNotFoundError: If there is none.
+    """
+    places = {kind: path for kind in [_layout(path)] if kind}
+    if not places and (path / "images").is_dir():
+        return _own_pictures(path)
+    if not places:
+        beside = [(kind, child) for child in sorted(path.iterdir()) if child.is_dir() and (kind := _layout(child))]
+        places = dict(sorted(dict(reversed(beside)).items()))
+    if not places:
+        raise DatasetNotFoundError(
+            f"'{path}' holds no data set: neither the folders of a known one ({', '.join(NAMES)}), nor 'images' with "
+            "own pictures."
+        )
+    return _known(str(path), dict(places), references=references)
+
+
+def _layout(path: Path) -> str | None:
+    """Class of the data set whose layout a folder has."""
+    for kind, signs in _SIGNS.items():
+        there = [(path / sign).is_dir() for sign in signs]
+        if all(there) if kind in _EVERY_SIGN else any(there):
+            return kind
+    return None
+
+
+def _own_pictures(path: Path) -> Target:
+    from dsrnss.data import Folder
+
+    inside = sorted(child.name for child in (path / "images").iterdir() if not child.name.startswith("."))
+    split = set(inside) <= {"train", "val", "test"} and bool(inside)
+    sets: dict[str, SegmentationDataset] = {
+        (part or path.name): Folder(path.absolute(), split=part) for part in (inside if split else [None])
+    }
+    return Target(str(path), sets)
+
+
+def _known(title: str, places: dict[str, Path | None], *, references: bool) -> Target:
+    """All parts of known data sets that are there; the rest was perhaps not downloaded."""
+    sets: dict[str, SegmentationDataset] = {}
+    absent: list[str] = []
+    reason: DatasetNotFoundError | None = None
+    for kind, root in places.items():
+        for name, dataset in _parts(kind, root).items():
+            try:
+                _try_listing(dataset)
+            except DatasetNotFoundError as error:
+                reason = reason or error
+                absent.append(name)
+                continue
+            except DataError:
+                pass  # the check says what is wrong
+            sets[name] = dataset
+            if references and not _take_references(dataset):
+                absent.append(f"{name}_ref")
+    if not sets and reason is not None:
+        raise reason
+    return Target(title, sets, absent=_shortened(absent, sets))
+
+
+def _take_references(dataset: "FileDataset") -> bool:
+    """Have val or test carry their references; False where their folder is not there, which is no mistake."""
+    folders = [] if dataset.split == "train" else dataset.reference_folders()
+    dataset.references = dataset.references or any(folder.is_dir() for folder in folders)
+    return dataset.references or not folders
+
+
+def _shortened(absent: Sequence[str], there: Collection[str]) -> tuple[str, ...]:
+    """Names of absent parts; of a condition without any part its own name."""
+    conditions = {name.rpartition("/")[0] for name in there}
+    groups = (name if name.rpartition("/")[0] in conditions else name.rpartition("/")[0] for name in absent)
+    return tuple(dict.fromkeys(groups))
+
+
+def _parts(kind: str, root: Path | None) -> dict[str, "FileDataset"]:
+    """Every split of a known data set, and with conditions every one of them."""
+    import dsrnss.data as data
+
+    cls = getattr(data, kind)
+    splits = [split for split in cls.splits if split != "trainval"]
+    if "conditions" not in inspect.signature(cls).parameters:
+        return {f"{cls.folder}/{split}": cls(split=split, root=root) for split in splits}
+    from dsrnss.data.sets.acdc import CONDITIONS
+
+    return {
+        f"{cls.folder}/{condition}/{split}": cls(
+            split=split, root=root, conditions=(condition,), labelled=split in cls.labelled_splits
+        )
+        for condition in CONDITIONS
+        for split in splits
+    }
+
+
+def _try_listing(dataset: "FileDataset") -> None:
+    from dsrnss.data.missing import collect_missing
+
+    with collect_missing():
+        # a copy: the set itself must not remember an incomplete list
+        len(copy.copy(dataset))

@@ -1,0 +1,1 @@
+"""Checks of whole data sets: every file, every pair, every label."""

@@ -1,0 +1,1 @@
+"""Synthetic stand-ins in the layouts of the real data sets."""

@@ -1,0 +1,1 @@
+"""Archives for the test servers: written, and checked as a server would."""

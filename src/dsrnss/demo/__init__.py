@@ -1,0 +1,1 @@
+"""The demo: a small network adapted from day to night, measured before and after."""

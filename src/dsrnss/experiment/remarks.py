@@ -1,0 +1,107 @@
+"""What an experiment says before and after its run: what is rarely meant, the scores, the next command."""
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+
+from dsrnss.console import counted, next_step, notice
+from dsrnss.experiment import files as experiments
+from dsrnss.training import checkpoints
+from dsrnss.training.callbacks.history import DataWait
+from dsrnss.training.callbacks.result_files import ResultFiles, print_results
+from dsrnss.training.callbacks.submissions import SubmissionWriter
+from dsrnss.training.predictions import PredictionWriter
+
+if TYPE_CHECKING:
+    from dsrnss.experiment.cli import ExperimentCLI
+
+MUCH_WAITING = 0.2
+
+
+def before_fit(cli: "ExperimentCLI") -> None:
+    """Say what is allowed but rarely meant."""
+    model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
+    if cli.ckpt_path is None and model.get("weights") == "random" and model.get("backbone_weights") == "random":
+        notice("the network starts from random weights (model.weights and model.backbone_weights: random).")
+    warmup = getattr(model.get("schedule"), "warmup_steps", 0)
+    if steps <= warmup:
+        notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
+    _say_without_classes(cli.model)
+    if cli.ckpt_path is not None and (done := checkpoints.steps_done(cli.ckpt_path)) >= steps:
+        notice(
+            f"the checkpoint is at step {done} of {steps}: nothing is left to train. --trainer.max_steps goes further, "
+            "--model.weights FILE starts a new run from these weights."
+        )
+
+
+def _say_without_classes(model: Any) -> None:
+    """Say which part is on but has no classes to work on; the model knows its label space, the configuration not."""
+    distance, space = getattr(model, "feature_distance", None), getattr(model, "label_space", None)
+    if distance is not None and distance.weight and space is not None and not space.feature_distance:
+        notice(
+            "the label space has no group 'feature_distance': the feature distance is off "
+            "(model.feature_distance.weight 0 says so)."
+        )
+
+
+def after(cli: "ExperimentCLI") -> int:
+    """Print the scores, where files were written, and the command to type next.
+
+    Returns:
+        The exit code: 1 if a test server would reject the archive that was written.
+    """
+    _print_results(cli)
+    _say_next(cli)
+    return int(any(writer.faults for writer in _submissions(cli)))
+
+
+def _say_waiting(cli: "ExperimentCLI") -> None:
+    """Which share of the training went into waiting for data, and what to do if it was much."""
+    callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+    share = next((callback.share for callback in callbacks if isinstance(callback, DataWait)), math.nan)
+    if not math.isnan(share):
+        advice = " More --data.workers, or a cache_dir for the sets, would help." if share > MUCH_WAITING else ""
+        print(f"\nWaited for data {share:.0%} of the training time.{advice}", file=sys.stderr)
+
+
+def _print_results(cli: "ExperimentCLI") -> None:
+    """The IoU of every class, a column for each set that was measured."""
+    results = getattr(cli.model, "results", {})
+    if cli.command in ("validate", "test") and results:
+        print_results(Console(), results, cli.model.label_space)
+    for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ResultFiles) and callback.folder is not None:
+            print(f"\nWrote {callback.folder}", file=sys.stderr)
+
+
+def _submissions(cli: "ExperimentCLI") -> list[SubmissionWriter]:
+    callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, SubmissionWriter)]
+
+
+def _say_next(cli: "ExperimentCLI") -> None:
+    config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
+    if cli.command == "predict":
+        callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+        written = sum(callback.written for callback in callbacks if isinstance(callback, PredictionWriter))
+        print(f"\nWrote {counted(written, 'label map')} to {cli.predictions}", file=sys.stderr)
+        for writer in _submissions(cli):
+            writer.report()
+            next_step(["dsrnss", "data", "validate-submission", writer.path])
+            return
+    if cli.command != "fit":
+        checkpoint = cli.ckpt_path or "CHECKPOINT"
+        next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])
+        return
+    _say_waiting(cli)
+    if cli.run_folder is not None:
+        print(f"\nWrote {cli.run_folder}", file=sys.stderr)
+    last = cli.last_checkpoint
+    if last is not None and last.is_file():
+        next_step(
+            ["dsrnss", "validate", *config, "--ckpt_path", last],
+            ["dsrnss", "segment", "PHOTO.jpg", "--model", last, "--out", "out"],
+        )

@@ -1,0 +1,248 @@
+"""Downloads of registered weights: resumed, checked, and never half under the final name."""
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dsrnss import __version__
+from dsrnss.errors import CheckpointError
+from dsrnss.models.weights.registry import Entry, Source
+from dsrnss.writing import why_not_written
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are here and the bytes in all, None where the server does not say."""
+
+CHUNK = 2**20
+ATTEMPTS = 4
+"""How often a cut connection is taken up again."""
+TIMEOUT = 30.0
+"""Seconds without an answer."""
+
+
+class _Cut(Exception):
+    """The connection ended before the file did."""
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $DSRNSS_CACHE, or `dsrnss` in $XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get("DSRNSS_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dsrnss"
+
+
+def cached(entry: Entry) -> Path | None:
+    """The file of an entry in the cache, if it is there."""
+    return next((path for source in entry.sources if (path := target(entry, source)).is_file()), None)
+
+
+def target(entry: Entry, source: Source) -> Path:
+    """Where a source's file is kept in the cache."""
+    return cache_folder() / entry.name / source.file_name
+
+
+def fetch(entry: Entry, progress: Progress | None = None) -> Path:
+    """The file of an entry, downloaded unless it is in the cache.
+
+    Args:
+        entry: What to get.
+        progress: Told of the bytes; by default a bar on the terminal.
+
+    Raises:
+        CheckpointError: If no source can be reached, the disk is full, or a checksum is wrong; the message says what to
+            do by hand.
+    """
+    for source in entry.sources:
+        path = target(entry, source)
+        if path.is_file():
+            check(path, source)
+            return path
+    failures = []
+    for source in entry.sources:
+        try:
+            with _bar(entry.name) if progress is None else contextlib.nullcontext(progress) as told:
+                return _download(source, target(entry, source), told)
+        except (CheckpointError, OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+                folder = cache_folder()
+                raise CheckpointError(
+                    f"Cannot write to the cache '{folder}': {why_not_written(error)} DSRNSS_CACHE names another folder."
+                ) from error
+            failures.append(f"  {source.url}: {_reason(error)}")
+    first = target(entry, entry.sources[0])
+    raise CheckpointError(
+        f"'{entry.name}' could not be downloaded:\n" + "\n".join(failures) + "\nRun the command again to go on where "
+        f"it stopped; or download a file by hand and put it at '{first}', or give its path instead of the name."
+    )
+
+
+def check(path: Path, source: Source) -> None:
+    """Compare a file with its published checksum, if there is one.
+
+    Raises:
+        CheckpointError: If it is another file.
+    """
+    if not source.sha256:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+    if not found.startswith(source.sha256):
+        raise CheckpointError(
+            f"'{path}' has the sha256 {found[:16]}..., expected {source.sha256}...: it is damaged or another file. "
+            "Delete it and fetch it again."
+        )
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _download(source: Source, path: Path, progress: Progress) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with part.open("ab") as lock, _exclusive(lock):
+        if path.is_file():  # another process was faster
+            return path
+        _fill_part(source, part, progress)
+        try:
+            check(part, source)
+        except CheckpointError:
+            _forget(part)
+            raise CheckpointError("the checksum is wrong; what was downloaded is deleted") from None
+        _validator_file(part).unlink(missing_ok=True)
+        part.replace(path)
+    return path
+
+
+def _fill_part(source: Source, part: Path, progress: Progress) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        before = part.stat().st_size
+        try:
+            _continue(source, part, progress)
+            return
+        except (_Cut, http.client.IncompleteRead, ConnectionError, TimeoutError) as error:
+            if attempt == ATTEMPTS or (part.stat().st_size == before and attempt > 1):
+                raise CheckpointError(f"the connection was cut after {_size(part.stat().st_size)}") from error
+
+
+def _continue(source: Source, part: Path, progress: Progress) -> None:
+    """Ask for what is missing of the file and append it."""
+    request = urllib.request.Request(source.url, headers={"User-Agent": f"dsrnss/{__version__}"})
+    start, validator = part.stat().st_size, _validator(part, source)
+    if start and validator is not None:
+        request.add_header("Range", f"bytes={start}-")
+        if validator:
+            request.add_header("If-Range", validator)
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and error.headers.get("Content-Range", "") == f"bytes */{start}":
+            return  # nothing was missing
+        if error.code == 416:
+            _forget(part, truncate=True)
+            raise _Cut from error
+        raise
+    with answer:
+        resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        length = answer.headers.get("Content-Length")
+        total = (start if resumed else 0) + int(length) if length else None
+        _remember(part, source, answer.headers)
+        _need_room(part, total, start if resumed else 0)
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(answer, file, progress, start if resumed else 0, total)
+
+
+def _copy(answer: Any, file: BinaryIO, progress: Progress, done: int, total: int | None) -> None:
+    progress(done, total)
+    while chunk := answer.read(CHUNK):
+        file.write(chunk)
+        done += len(chunk)
+        progress(done, total)
+    file.flush()
+    os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise _Cut
+
+
+def _need_room(part: Path, total: int | None, done: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - done > free:
+        raise OSError(errno.ENOSPC, f"{_size(total - done)} are needed and {_size(free)} are free")
+
+
+def _validator_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _remember(part: Path, source: Source, headers: Any) -> None:
+    """Keep what tells a server's file from a later one, so that halves of two files are never joined."""
+    tag = headers.get("ETag", "")
+    validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+    _validator_file(part).write_text(json.dumps({"url": source.url, "validator": validator}), encoding="utf-8")
+
+
+def _validator(part: Path, source: Source) -> str | None:
+    """What was remembered of a part that can be continued; None if it must be begun anew."""
+    try:
+        known = json.loads(_validator_file(part).read_text(encoding="utf-8"))
+        return str(known["validator"]) if known["url"] == source.url else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _forget(part: Path, *, truncate: bool = False) -> None:
+    _validator_file(part).unlink(missing_ok=True)
+    if truncate:
+        part.write_bytes(b"")
+    else:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _exclusive(file: BinaryIO) -> Iterator[None]:
+    """Wait until no other process writes the same part."""
+    try:
+        import fcntl
+    except ImportError:  # Windows refuses a second writer by itself
+        yield
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answers {error.code} ({error.reason})"
+    if isinstance(error, urllib.error.URLError):
+        return f"cannot be reached ({error.reason}); is there a network?"
+    return str(error) or type(error).__name__
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,120 @@
+"""What a file of weights holds, told without building its network, and its conversion to this package's format."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from dsrnss.console import notice
+from dsrnss.errors import CheckpointError
+from dsrnss.models.backbones.mit import MIT_VARIANTS, MixTransformer
+from dsrnss.models.backbones.resnet import ResNet
+from dsrnss.models.backbones.vgg import VGG16
+from dsrnss.models.weights.account import Account
+from dsrnss.models.weights.architecture import name_backbone
+from dsrnss.models.weights.description import build_on_meta
+from dsrnss.models.weights.files import Found, find
+from dsrnss.models.weights.formats import Which
+from dsrnss.models.weights.pretrained import account_of, load_pretrained, plan, save_pretrained, storable
+from dsrnss.models.weights.resolving import resolve
+from dsrnss.writing import why_not_written, write_atomically
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds.
+
+    Attributes:
+        path: The file.
+        format: Whose layout it has.
+        kind: `network`, `backbone` or `aligner`.
+        architecture: What it is made of.
+        parameters: Numbers in the tensors of the network.
+        account: How its tensors fit; None of an aligner, which is checked where it is used.
+        card: What is told of its training.
+    """
+
+    path: Path
+    format: str
+    kind: str
+    architecture: dict[str, Any]
+    parameters: int
+    account: Account | None
+    card: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        values = {key: value for key, value in vars(self).items() if key != "account"} | {"path": str(self.path)}
+        return {**values, "account": asdict(self.account) if self.account else None}
+
+
+def inspect_file(path: str | Path, which: Which = "student") -> Inspection:
+    """Tell what a file, a folder, a name or a repository on the hub holds.
+
+    Args:
+        path: As of `load_pretrained`.
+        which: Of a checkpoint that has both, the student or its moving average.
+
+    Raises:
+        CheckpointError: If it cannot be read, or has no layout that is known.
+    """
+    found, source = find(resolve(path), which), str(path)
+    contents = found.contents
+    parameters = sum(tensor.numel() for tensor in contents.state.values())
+    if not contents.state:
+        aligner = Account(source, 0, 0, left_out=contents.left_out)
+        return Inspection(found.path, contents.format, "aligner", {}, 0, aligner if contents.left_out else None, {})
+    if _is_network(found):
+        config, _, card = plan(found, source)
+        account = account_of(build_on_meta(config, source), contents.state, source, contents.left_out)
+        return Inspection(found.path, contents.format, "network", config.to_dict(), parameters, account, card)
+    name = name_backbone(contents.part("backbone"), source)
+    account = account_of(_backbone(name), contents.part("backbone"), source, contents.left_out)
+    return Inspection(found.path, contents.format, "backbone", {"backbone": name}, parameters, account, {})
+
+
+def convert_file(path: str | Path, out: Path, which: Which = "student", *, half: bool = False) -> Account:
+    """Write what a file holds in this package's format.
+
+    Args:
+        path: As of `load_pretrained`, or a file of a backbone alone.
+        out: A folder, or a .safetensors file; of a backbone alone always a file.
+        which: Of a checkpoint that has both, the student or its moving average.
+        half: Store floats in 16 bits.
+
+    Raises:
+        CheckpointError: If it cannot be read, does not fit to the last tensor, or `out` cannot be written.
+    """
+    found, source = find(resolve(path), which), str(path)
+    if _is_network(found):
+        read = load_pretrained(path, which)
+        save_pretrained(read.segmentor, out, read.label_space, read.card, half=half)
+        return read.account
+    state = found.contents.part("backbone")
+    if not state:
+        raise CheckpointError(f"'{source}' ({found.contents.format}) holds no network and no backbone to convert.")
+    if out.suffix != ".safetensors":
+        raise CheckpointError(f"'{source}' holds a backbone alone: give a file that ends in .safetensors, not '{out}'.")
+    account = account_of(_backbone(name_backbone(state, source)), state, source, found.contents.left_out)
+    if not account.complete:
+        raise CheckpointError(f"'{source}' is not written: {account.problems()}.")
+    kept = {key: storable(value, half) for key, value in state.items()}
+    try:
+        data = save({key: value.clone().contiguous() for key, value in kept.items()}, metadata={"format": "pt"})
+        write_atomically(out, data)
+    except OSError as error:
+        raise CheckpointError(f"Cannot write '{out}': {why_not_written(error)}") from error
+    notice(str(account))
+    return account
+
+
+def _is_network(found: Found) -> bool:
+    return found.description is not None or any(key.startswith("head.") for key in found.contents.state)
+
+
+def _backbone(name: str) -> nn.Module:
+    with torch.device("meta"):
+        return VGG16() if name == "vgg16" else MixTransformer(name) if name in MIT_VARIANTS else ResNet(name)

@@ -1,0 +1,134 @@
+"""Published weights by name: where they lie, how they are checked, under which licence and from which paper."""
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+_MMLAB = "https://download.openmmlab.com"
+_TORCH = "https://download.pytorch.org/models"
+_HUB = "https://huggingface.co"
+_BRDAVID = "https://data.vision.ee.ethz.ch/brdavid/refign"
+_ETH = "https://www.research-collection.ethz.ch/bitstream/handle/20.500.11850/626140"
+
+NVIDIA_LICENCE = "non-commercial (NVIDIA Source Code License for SegFormer)"
+UNKNOWN_LICENCE = "unknown, ask the authors"
+TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are non-commercial"
+
+SEGFORMER = "SegFormer, arXiv 2105.15203"
+RESNET = "ResNet, arXiv 1512.03385"
+REFIGN = "Refign, arXiv 2207.06825"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place of a file.
+
+    Attributes:
+        url: Its address.
+        sha256: The checksum, or as many of its first hexadecimal digits as are published; empty if none is.
+    """
+
+    url: str
+    sha256: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Weights that have a name.
+
+    Attributes:
+        name: By which they are asked for.
+        what: What they are.
+        architecture: The network they fill.
+        sources: Places, tried in this order; the files may have different layouts, all of which are read.
+        licence: Terms of use, as far as they are known.
+        paper: Where it is described.
+    """
+
+    name: str
+    what: str
+    architecture: str
+    sources: tuple[Source, ...]
+    licence: str = UNKNOWN_LICENCE
+    paper: str = field(default="")
+
+
+def _mit(size: int, checksum: str) -> Entry:
+    name = f"mit_b{size}"
+    sources = [
+        Source(f"{_MMLAB}/mmsegmentation/v0.5/pretrain/segformer/{name}_20220624-{checksum}.pth", checksum),
+        Source(f"{_HUB}/nvidia/mit-b{size}/resolve/main/pytorch_model.bin"),
+    ]
+    if size == 5:
+        sources.append(Source(f"{_BRDAVID}/mit_b5.pth"))
+    return Entry(name, f"MiT-B{size}, ImageNet", name, tuple(sources), NVIDIA_LICENCE, SEGFORMER)
+
+
+def _v1c(depth: int, checksum: str) -> Entry:
+    name = f"resnet{depth}_v1c"
+    source = Source(f"{_MMLAB}/pretrain/third_party/{name}-{checksum}.pth", checksum)
+    return Entry(name, f"ResNet-{depth} with a deep stem, ImageNet", name, (source,), paper=RESNET)
+
+
+def _torchvision(name: str, what: str, checksum: str, paper: str) -> Entry:
+    source = Source(f"{_TORCH}/{name}-{checksum}.pth", checksum)
+    return Entry(name, f"{what}, ImageNet", name, (source,), TORCHVISION_LICENCE, paper)
+
+
+def _refign(kind: str, data: str) -> Entry:
+    network = {"daformer": "mit_b5 + daformer", "hrda_star": "mit_b5 + daformer, HRDA"}[kind]
+    title = {"acdc": "ACDC", "darkzurich": "Dark Zurich"}[data]
+    return Entry(
+        f"refign_{kind}_{data}",
+        f"Refign ({'DAFormer' if kind == 'daformer' else 'HRDA*'}), Cityscapes to {title}",
+        network,
+        (Source(f"{_ETH}/refign_{kind}_{data}.ckpt"),),
+        paper=REFIGN,
+    )
+
+
+_ENTRIES = (
+    *(
+        _mit(size, checksum)
+        for size, checksum in enumerate(("7e0fe6dd", "02e5a6a1", "66e8bf70", "13b1141c", "d588d980", "658746d9"))
+    ),
+    Entry(
+        "segformer_b5_cityscapes",
+        "SegFormer-B5, Cityscapes, 1024x1024",
+        "mit_b5 + segformer",
+        (
+            Source(f"{_BRDAVID}/segformer.b5.1024x1024.city.160k.pth"),
+            Source(f"{_HUB}/nvidia/segformer-b5-finetuned-cityscapes-1024-1024/resolve/main/pytorch_model.bin"),
+        ),
+        NVIDIA_LICENCE,
+        SEGFORMER,
+    ),
+    _v1c(18, "b5776b93"),
+    _v1c(50, "2cccc1ad"),
+    _v1c(101, "e67eebb6"),
+    _torchvision("resnet18", "ResNet-18", "f37072fd", RESNET),
+    _torchvision("resnet50", "ResNet-50", "0676ba61", RESNET),
+    _torchvision("resnet101", "ResNet-101", "63fe2227", RESNET),
+    _torchvision("vgg16", "VGG-16, for the alignment", "397923af", "VGG, arXiv 1409.1556"),
+    Entry(
+        "uawarpc_megadepth",
+        "UAWarpC alignment network, MegaDepth",
+        "uawarpc",
+        (Source(f"{_ETH}/uawarpc_megadepth.ckpt"),),
+        paper=REFIGN,
+    ),
+    *(_refign(kind, data) for kind in ("daformer", "hrda_star") for data in ("acdc", "darkzurich")),
+)
+
+REGISTRY: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+"""All entries by name."""
+
+
+def list_weights() -> list[str]:
+    """Names of the published weights that `load_pretrained` and `load_backbone` take."""
+    return list(REGISTRY)

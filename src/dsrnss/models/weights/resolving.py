@@ -1,0 +1,94 @@
+"""From what a user names (a path, a registered name, a repository on the hub) to a path on this machine."""
+
+import re
+from pathlib import Path
+
+from dsrnss.errors import CheckpointError, did_you_mean
+from dsrnss.models.weights.download import fetch
+from dsrnss.models.weights.registry import REGISTRY
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
+
+
+def resolve(path_or_name: str | Path) -> Path:
+    """Find weights, downloading them if need be.
+
+    Args:
+        path_or_name: A file or folder that exists; a name of `dsrnss weights list`, which is fetched to the cache; or
+            a repository on the Hugging Face hub, "user/name".
+
+    Raises:
+        CheckpointError: If there is nothing of this name, or it cannot be downloaded.
+    """
+    path, name = _path(path_or_name), str(path_or_name)
+    if path is not None:
+        return path
+    if name in REGISTRY:
+        return fetch(REGISTRY[name])
+    if Path(name).suffix not in _FILES and _HUB_ID.fullmatch(name) and not Path(name).parent.is_dir():
+        return fetch_from_hub(name)
+    guess = did_you_mean(name, REGISTRY, show_all=False)
+    raise CheckpointError(
+        f"No model at '{name}'.{guess} Give a file (.ckpt, .pth, .safetensors), a folder with model.safetensors, a "
+        "name of `dsrnss weights list`, or a repository on the Hugging Face hub (user/name)."
+    )
+
+
+def _path(path_or_name: str | Path) -> Path | None:
+    """The file or folder of this name, None if there is none."""
+    name = str(path_or_name)
+    if not name.strip():
+        raise CheckpointError(
+            "The name of the model is empty: give a file, a folder or a name of `dsrnss weights list`."
+        )
+    try:
+        path = Path(path_or_name).expanduser()
+        return path if path.exists() else None
+    except RuntimeError as error:
+        raise CheckpointError(f"No model at '{_shortened(name)}': there is no such user here.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"No model at '{_shortened(name)}': {reason}.") from error
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:60]}..."
+
+
+def fetch_from_hub(repository: str) -> Path:
+    """The folder of a model on the Hugging Face hub, from the hub's own cache if it is there.
+
+    Args:
+        repository: "user/name".
+
+    Raises:
+        CheckpointError: If there is none, or the hub cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        for weights in ("model.safetensors", "pytorch_model.bin"):
+            folder = Path(snapshot_download(repository, allow_patterns=["config.json", weights]))
+            if (folder / weights).is_file():
+                return folder
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"'{repository}' on the Hugging Face hub asks you to accept its terms: do so on its page, then log in with "
+            "`hf auth login`."
+        ) from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise CheckpointError(
+            f"There is no '{repository}': neither a file or folder here, nor a public repository on the Hugging Face "
+            "hub (for a private one, log in with `hf auth login`)."
+        ) from error
+    except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"'{repository}' is no file or folder here, and the Hugging Face hub cannot be reached to look for it: "
+            f"{(str(error).splitlines() or [type(error).__name__])[0]} Download https://huggingface.co/{repository} "
+            "elsewhere (config.json and model.safetensors or pytorch_model.bin) and give the folder."
+        ) from error
+    raise CheckpointError(
+        f"'{repository}' on the Hugging Face hub has neither model.safetensors nor pytorch_model.bin (in one piece)."
+    )

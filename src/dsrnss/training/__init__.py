@@ -1,0 +1,1 @@
+"""What Lightning sees of the method: the task, its optimiser, its checkpoints."""

@@ -1,0 +1,1 @@
+"""Callbacks of a run: what is watched, shown and written while it goes on."""

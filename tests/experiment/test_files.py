@@ -1,0 +1,72 @@
+"""Every packaged experiment describes what it says, with each baseline on top."""
+
+import pytest
+
+from dsrnss.experiment.cli import ExperimentCLI, build
+from dsrnss.experiment.files import packaged_names
+
+BASELINES = [name for name in packaged_names() if name.startswith("baselines/")]
+BASES = [name for name in packaged_names() if name not in BASELINES]
+REAL = [name for name in BASES if name.startswith("cityscapes_")]
+SMALL = {"mit_b5": "mit_b0", "resnet101_v1c": "resnet18_v1c", "resnet101": "resnet18"}
+
+
+def _build(*names: str) -> ExperimentCLI:
+    small = [f"--model.network.backbone={SMALL[b]}" for b in SMALL if _uses(names[0], b)]
+    return build("fit", names, [*small, "--model.network.head_channels=16", "--trainer.logger=false"])
+
+
+def _uses(name: str, backbone: str) -> bool:
+    from dsrnss.experiment import files as experiments
+
+    return f"backbone: {backbone}," in experiments.resolve(name).read_text()
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_experiments_build(name: str) -> None:
+    cli = _build(name)
+    assert cli.name == name.removesuffix(".yaml")
+    assert list(cli.datamodule.test)
+
+
+def test_the_seven_configurations_of_the_paper() -> None:
+    assert {name.partition("dsrnss_")[2].removesuffix(".yaml") for name in REAL} == {
+        "hrda", "daformer", "deeplabv2", "refinenet"
+    }  # fmt: skip
+    assert len(REAL) == 7
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_configurations_are_the_authors(name: str) -> None:
+    cli = _build(name)
+    task, data = cli.model, cli.datamodule
+    hrda, target = "hrda" in name, "Dark" if "darkzurich" in name else "ACDC"
+    assert task.student.config.hrda == hrda
+    assert data.crop_size == ((1024, 1024) if hrda else (512, 512))
+    assert data.rare_class_sampling.min_crop_ratio == (2.0 if hrda else 0.5)
+    assert (task.inference.window, task.inference.stride) == (((1080, 1080), (420, 420)) if hrda else (None, None))
+    reference = "acdc" in name or "deeplabv2" in name or "refinenet" in name
+    assert task.self_training.adapt_to_reference == reference
+    assert (task.reference is None) == ("refinenet" in name)
+    assert type(data.target).__name__.startswith(target)
+    assert task.prototypes.enabled and task.mixing.co_occurrence and task.bank.config.size == 3
+    assert type(task.aligner).__name__ == "UAWarpCAligner"
+    assert (data.source_batch_size, data.target_batch_size) == (2, 2)
+    assert ("bdd100k_night" in data.test) == ("darkzurich" in name and "daformer" not in name)
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("base", ["synthnight/adapt.yaml", "cityscapes_darkzurich/dsrnss_daformer.yaml"])
+def test_baselines_switch_parts_off(base: str, baseline: str) -> None:
+    cli = _build(base, baseline)
+    task, name = cli.model, baseline.removeprefix("baselines/").removesuffix(".yaml")
+    assert cli.name == f"{base.removesuffix('.yaml')}+{name}"
+    assert not task.prototypes.enabled
+    if name == "source_only":
+        assert cli.datamodule.target is None
+        return
+    assert not task.mixing.co_occurrence and task.bank.config.size == 0
+    assert task.refinement.enabled == (name == "refign")
+    assert (task.reference is not None) == (name != "dacs")
+    assert task.student.config.hrda == (name == "hrda")
+    assert (cli.datamodule.rare_class_sampling is None) == (name == "dacs")
