@@ -10,7 +10,7 @@ from dsrnss.lazy import lazy_names
 if TYPE_CHECKING:
     from dsrnss.data.datamodule import AdaptationDataModule
     from dsrnss.inference.segmenter import Segmenter
-    from dsrnss.models.segmentor import build_segmentor, list_models
+    from dsrnss.models.segmentor import NetworkConfig, build_segmentor, list_models
     from dsrnss.models.weights.pretrained import load_pretrained, save_pretrained
     from dsrnss.models.weights.registry import list_weights
     from dsrnss.training.task import AdaptationTask
@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AdaptationDataModule",
     "AdaptationTask",
+    "NetworkConfig",
     "Segmenter",
     "__version__",
     "build_segmentor",
@@ -34,6 +35,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "AdaptationDataModule": "dsrnss.data.datamodule",
         "AdaptationTask": "dsrnss.training.task",
+        "NetworkConfig": "dsrnss.models.segmentor",
         "Segmenter": "dsrnss.inference.segmenter",
         "build_segmentor": "dsrnss.models.segmentor",
         "list_models": "dsrnss.models.segmentor",

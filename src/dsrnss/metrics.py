@@ -152,22 +152,6 @@ def pixel_accuracy(predictions: Tensor, labels: Tensor) -> Tensor:
     return ((predictions == labels) & known).sum() / known.sum().clamp(min=1)
 
 
-def class_balance(
-    counts: npt.NDArray[np.int64], exponent: float, limits: tuple[float, float] = (0.5, 3.0)
-) -> npt.NDArray[np.float64]:
-    """Class weights (median frequency / frequency) ** exponent, within limits.
-
-    Args:
-        counts: (C,) pixels per class; a class without any gets the upper limit.
-        exponent: 0.5 is the square root.
-        limits: Least and greatest weight.
-    """
-    frequency = counts / max(counts.sum(), 1)
-    median = np.median(frequency[frequency > 0]) if counts.any() else 1.0
-    weights: npt.NDArray[np.float64] = np.clip((median / np.maximum(frequency, 1e-12)) ** exponent, *limits)
-    return weights
-
-
 def model_scores(name: str, scores: Scores) -> ModelScores:
     """Scores as the report takes them."""
     return ModelScores(

@@ -25,7 +25,7 @@ def test_the_oldest_entries_go_first_with_one_warning(max_bytes: int, kept: int)
         warnings.simplefilter("always")
         _fill(bank, 5)
     assert [entry.images.max().item() for entry in bank.entries] == [4 - i for i in reversed(range(kept))]
-    assert sum(buffer.nbytes for buffer in bank.buffers()) <= max_bytes
+    assert sum(entry.bytes for entry in bank.entries) <= max_bytes
     assert len(caught) == (kept < 3)
     assert all("memory_bank.max_bytes" in str(warning.message) for warning in caught)
 
@@ -33,7 +33,6 @@ def test_the_oldest_entries_go_first_with_one_warning(max_bytes: int, kept: int)
 def test_a_restored_bank_pastes_the_same() -> None:
     bank, other = MemoryBank((12,)), MemoryBank((12,))
     _fill(bank, 2)
-    other.resize(bank.shapes())
     other.load_state_dict(bank.state_dict())
     batch = torch.zeros(2, 3, 8, 10), torch.zeros(2, 8, 10).long(), torch.zeros(2, 8, 10)
     for mine, theirs in zip(other.paste(*batch), bank.paste(*batch), strict=True):

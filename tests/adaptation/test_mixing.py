@@ -81,6 +81,5 @@ def test_the_bank_is_in_the_state_dict() -> None:
     bank = MemoryBank((12,))
     bank.add(torch.rand(2, 3, 4, 5), torch.full((2, 4, 5), 12))
     other = MemoryBank((12,))
-    other.resize([(2, 3, 4, 5)])
     other.load_state_dict(bank.state_dict())
     assert torch.equal(other.entries[0].images, bank.entries[0].images)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from dsrnss import cli as command
 from dsrnss.errors import CheckpointError, DatasetNotFoundError, HardwareError, UsageError
-from dsrnss.experiment import cli
+from dsrnss.experiment import cli, run
 
 HERE = Path(__file__).parent
 SOURCES = str(Path(cli.__file__).resolve().parents[2])
@@ -50,12 +50,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     standins = importlib.import_module("standins")
     replaced = functools.partial(cli.build, model_class=standins.Task, data_class=standins.Data)
     monkeypatch.setattr(cli, "build", replaced)
+    monkeypatch.setattr(run, "build", replaced)
     Path("e.yaml").write_text(EXPERIMENT)
     return tmp_path
 
 
 def fit(*words: str) -> int:
-    return cli.main(["fit", "--config", "e.yaml", *words])
+    return run.main(["fit", "--config", "e.yaml", *words])
 
 
 def message(*words: str) -> str:
@@ -106,7 +107,7 @@ class TestRunning:
     def test_saved_configuration_runs_again(self, here: Path) -> None:
         fit()
         saved = "lightning_logs/e/version_0/config.yaml"
-        assert cli.main(["validate", "--config", saved, "--ckpt_path", "last"]) == 0
+        assert run.main(["validate", "--config", saved, "--ckpt_path", "last"]) == 0
 
     def test_resume_from_last_goes_on_at_its_step(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         fit()
@@ -119,7 +120,7 @@ class TestRunning:
         fit()
         Path("e.yaml").rename("other.yaml")
         with pytest.raises(CheckpointError, match=r"no checkpoint of 'other'.*lightning_logs/e/version_0"):
-            cli.main(["fit", "--config", "other.yaml", "--ckpt_path", "last"])
+            run.main(["fit", "--config", "other.yaml", "--ckpt_path", "last"])
 
     def test_half_a_checkpoint_is_passed_over(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         fit()
@@ -127,16 +128,16 @@ class TestRunning:
         torn = Path("lightning_logs/e/version_1/checkpoints/last.ckpt")
         torn.parent.mkdir(parents=True)
         torn.write_bytes(whole.read_bytes()[:500])
-        assert cli.main(["validate", "--config", "e.yaml", "--ckpt_path", "last"]) == 0
+        assert run.main(["validate", "--config", "e.yaml", "--ckpt_path", "last"]) == 0
         assert f"{torn} is incomplete" in capsys.readouterr().err
 
     def test_evaluation_makes_no_run_folder(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert cli.main(["validate", "--config", "e.yaml"]) == 0
+        assert run.main(["validate", "--config", "e.yaml"]) == 0
         assert "Validate metric" not in capsys.readouterr().out, "Lightning's own table comes on top of ours"
         assert not Path("lightning_logs").exists()
 
     def test_predict_writes_train_ids(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert cli.main(["predict", "--config", "e.yaml"]) == 0
+        assert run.main(["predict", "--config", "e.yaml"]) == 0
         folder = Path("predictions/e")
         assert str(folder) in capsys.readouterr().err
         labels = np.asarray(Image.open(folder / "night/labelTrainIds/city/1.png"))
@@ -150,8 +151,8 @@ class TestRunning:
             sys.path.insert(0, {str(HERE)!r})
             import standins
             from dsrnss.experiment import cli
-            run = cli.build("fit", ["e.yaml"], ["--trainer.max_steps=1000000"], standins.Task, standins.Data)
-            run.run()
+            built = cli.build("fit", ["e.yaml"], ["--trainer.max_steps=1000000"], standins.Task, standins.Data)
+            built.run()
         """)
         environment = {**os.environ, "PYTHONPATH": SOURCES}
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, env=environment)
@@ -246,7 +247,7 @@ class TestWrongFiles:
 class TestMissingThings:
     def test_misspelt_experiment(self, here: Path) -> None:
         with pytest.raises(UsageError, match=r"'e\.yml' not found.*Did you mean 'e\.yaml'"):
-            cli.main(["fit", "--config", "e.yml"])
+            run.main(["fit", "--config", "e.yml"])
 
     def test_data_set_error_reaches_the_user_as_it_is(self, here: Path) -> None:
         with pytest.raises(DatasetNotFoundError, match="Data set Numbers not found"):

@@ -46,11 +46,12 @@ def test_configurations_are_the_authors(name: str) -> None:
     assert data.rare_class_sampling.min_crop_ratio == (2.0 if hrda else 0.5)
     assert (task.inference.window, task.inference.stride) == (((1080, 1080), (420, 420)) if hrda else (None, None))
     reference = "acdc" in name or "deeplabv2" in name or "refinenet" in name
-    assert task.self_training.adapt_to_reference == reference
-    assert (task.reference is None) == ("refinenet" in name)
+    assert task.method.config.self_training.adapt_to_reference == reference
+    assert (task.method.reference is None) == ("refinenet" in name)
     assert type(data.target).__name__.startswith(target)
-    assert task.prototypes.enabled and task.mixing.co_occurrence and task.bank.config.size == 3
-    assert type(task.aligner).__name__ == "UAWarpCAligner"
+    switches = task.method.config
+    assert switches.prototypes.enabled and switches.mixing.co_occurrence and task.method.bank.config.size == 3
+    assert type(task.method.aligner).__name__ == "UAWarpCAligner"
     assert (data.source_batch_size, data.target_batch_size) == (2, 2)
     assert ("bdd100k_night" in data.test) == ("darkzurich" in name and "daformer" not in name)
 
@@ -61,12 +62,12 @@ def test_baselines_switch_parts_off(base: str, baseline: str) -> None:
     cli = _build(base, baseline)
     task, name = cli.model, baseline.removeprefix("baselines/").removesuffix(".yaml")
     assert cli.name == f"{base.removesuffix('.yaml')}+{name}"
-    assert not task.prototypes.enabled
+    assert not task.method.config.prototypes.enabled
     if name == "source_only":
         assert cli.datamodule.target is None
         return
-    assert not task.mixing.co_occurrence and task.bank.config.size == 0
-    assert task.refinement.enabled == (name == "refign")
-    assert (task.reference is not None) == (name != "dacs")
+    assert not task.method.config.mixing.co_occurrence and task.method.bank.config.size == 0
+    assert task.method.config.refinement.enabled == (name == "refign")
+    assert (task.method.reference is not None) == (name != "dacs")
     assert task.student.config.hrda == (name == "hrda")
     assert (cli.datamodule.rare_class_sampling is None) == (name == "dacs")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -13,6 +12,7 @@ from dsrnss.adaptation.alignment import GivenAligner
 from dsrnss.adaptation.feature_distance import FeatureDistanceConfig
 from dsrnss.adaptation.mixing import MixingConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
+from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.models.segmentor import NetworkConfig
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask
@@ -57,14 +57,15 @@ def make_batches(number: int, *, target: bool = True) -> list[Batch]:
     return batches
 
 
-class Given(L.LightningDataModule):
+class Given(AdaptationDataModule):
     """Gives the batches in their order."""
 
-    source = SimpleNamespace(sample_size=lambda: SIZE)
-
     def __init__(self, batches: Sequence[Batch]) -> None:
-        super().__init__()
+        super().__init__(SynthNight("source", length=2, size=(64, 128)))
         self.batches = batches
+
+    def setup(self, stage: str) -> None:
+        pass
 
     def train_dataloader(self) -> Any:
         return torch.utils.data.DataLoader(self.batches, batch_size=None)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from golden import Golden
 
-from dsrnss.adaptation.losses import pixel_weighted_cross_entropy
+from dsrnss.adaptation.criterion import PixelWeightedCrossEntropy
 from dsrnss.adaptation.teacher import EMATeacher, ema_momentum
 from dsrnss.models.segmentor import NetworkConfig, build_segmentor
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, lr_factor, parameter_groups
@@ -18,13 +18,13 @@ def test_pixel_weighted_cross_entropy(case: str) -> None:
     logits.requires_grad_()
     weights = torch.from_numpy(np.random.default_rng(742).random((2, 16, 24)).astype(np.float32))
     labels = golden.tensor("target").long()
-    loss = pixel_weighted_cross_entropy(logits, labels, weights if case == "weighted" else None)
+    loss = PixelWeightedCrossEntropy()(logits, labels, weights if case == "weighted" else None)
     loss.backward()
     assert loss.item() == pytest.approx(golden.meta[case]["loss"], rel=1e-6)
     assert logits.grad is not None
     assert golden.relative_error(f"{case}_grad", logits.grad) < 1e-6
     ignored = torch.full_like(labels, 255)
-    assert pixel_weighted_cross_entropy(logits, ignored).item() == golden.meta["all_ignored"] == 0
+    assert PixelWeightedCrossEntropy()(logits, ignored).item() == golden.meta["all_ignored"] == 0
 
 
 def test_learning_rate() -> None:

@@ -11,9 +11,10 @@ from torch import Tensor
 from dsrnss.adaptation.alignment.uawarpc import UAWarpCAligner
 from dsrnss.adaptation.augmentation import AugmentationConfig
 from dsrnss.adaptation.memory_bank import MemoryBankConfig
-from dsrnss.adaptation.mixing import Mixed, MixingConfig, PseudoLabels, apply_co_occurrence
+from dsrnss.adaptation.method import DSRNSS
+from dsrnss.adaptation.mixing import MixingConfig, apply_co_occurrence
 from dsrnss.labels import CITYSCAPES
-from dsrnss.models.segmentor import NetworkConfig
+from dsrnss.models.segmentor import NetworkConfig, Segmentor
 from dsrnss.models.weights import load_pretrained
 from dsrnss.training.schedule import OptimizerConfig, parameter_groups
 from dsrnss.training.task import AdaptationTask
@@ -30,13 +31,10 @@ LABEL_RULES: dict[str, dict[str, Any]] = {
 }
 
 
-class InjectedTask(AdaptationTask):
-    """The public task, whose draws are those of a fixture, and which keeps what a step made."""
+class InjectedMethod(DSRNSS):
+    """The method, whose draws are those of a fixture."""
 
     golden: Golden
-    pseudo: PseudoLabels
-    mixed: Mixed
-    current_epoch = 10
 
     def inject(self, golden: Golden) -> None:
         self.golden = golden
@@ -44,8 +42,8 @@ class InjectedTask(AdaptationTask):
         # the second recorded crop is of a pass on the target whose detail the official code throws away
         self.boxes = iter([boxes[0], boxes[2]] if boxes else [])
 
-    def detail_box(self, images: Tensor) -> tuple[int, int] | None:
-        if not self.student.config.hrda:
+    def detail_box(self, student: Segmentor, images: Tensor) -> tuple[int, int] | None:
+        if not student.config.hrda:
             return None
         top, _, left, _ = next(self.boxes)
         return top, left
@@ -57,13 +55,13 @@ class InjectedTask(AdaptationTask):
             for drawn, present in zip(choice["drawn"], choice["classes"], strict=True)
         ]
 
-    def pseudo_label(self, target: dict[str, Any]) -> tuple[Tensor, PseudoLabels]:
-        images, self.pseudo = super().pseudo_label(target)
-        return images, self.pseudo
 
-    def mix(self, *args: Any) -> Mixed:
-        self.mixed = super().mix(*args)
-        return self.mixed
+class InjectedTask(AdaptationTask):
+    """The public task around it."""
+
+    method: InjectedMethod
+    method_class = InjectedMethod
+    current_epoch = 10
 
 
 def _authors_checkpoint(golden: Golden, folder: Path) -> Path:
@@ -86,14 +84,14 @@ def _task(golden: Golden, path: Path) -> InjectedTask:
         seed=0,
     )
     task.student.load_state_dict(load_pretrained(path, "student").segmentor.state_dict())
-    task.teacher.network.load_state_dict(load_pretrained(path, "teacher").segmentor.state_dict())
+    task.method.teacher.network.load_state_dict(load_pretrained(path, "teacher").segmentor.state_dict())
     state = torch.load(path, weights_only=True)["state_dict"]
     prefix = "imnet_backbone."
-    assert task.reference is not None
-    task.reference.backbone.load_state_dict(
+    assert task.method.reference is not None
+    task.method.reference.backbone.load_state_dict(
         {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     )
-    task.inject(golden)
+    task.method.inject(golden)
     return task
 
 
@@ -116,7 +114,7 @@ def stepped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     task._trainer = type("Steps", (), {"global_step": case["step"]})()  # type: ignore[assignment]
     task.train()
     for shift in range(case["earlier"]):
-        task.bank.add(_images(golden, "src", 50 + shift), _labels(golden, 50 + shift))
+        task.method.bank.add(_images(golden, "src", 50 + shift), _labels(golden, 50 + shift))
     batch = {
         "source": {"image": _images(golden, "src"), "label": _labels(golden), "name": ["a", "b"]},
         "target": {"image": _images(golden, "trg"), "reference": _images(golden, "ref"), "name": ["c", "d"]},
@@ -124,20 +122,22 @@ def stepped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     # oneDNN's convolutions round differently from one processor to the next; where that moves one activation over the
     # edge of a ReLU, single gradients change by a thousandth
     with torch.backends.mkldnn.flags(enabled=False):
-        task.training_step(batch, 0).backward()
-    return golden, task, logged
+        output = task.training_step(batch, 0)
+        assert output is not None
+        output["loss"].backward()
+    return golden, task, output["record"], logged
 
 
 def test_the_inputs_are_the_recorded_ones(stepped: tuple[Any, ...]) -> None:
-    golden, _, _ = stepped
+    golden, *_ = stepped
     assert torch.equal(_labels(golden), golden.tensor("gt_src").long())
     for name in ("src", "trg", "ref"):
         assert golden.relative_error(f"image_{name}", _images(golden, name)) < 1e-5
 
 
 def test_losses(stepped: tuple[Any, ...]) -> None:
-    golden, task, logged = stepped
-    share = task.prototypes.mixed_weight(task.student.config.hrda)
+    golden, task, _, logged = stepped
+    share = task.method.config.prototypes.mixed_weight(task.student.config.hrda)
     expected = golden.meta["logged"]
     for ours, theirs in {
         "source": expected["train_loss_src"],
@@ -151,16 +151,16 @@ def test_losses(stepped: tuple[Any, ...]) -> None:
 
 
 def test_pseudo_labels_and_mix(stepped: tuple[Any, ...]) -> None:
-    golden, task, logged = stepped
-    assert torch.equal(task.pseudo.labels, golden.tensor("pseudo_label").long())
-    assert torch.equal(task.mixed.labels, golden.tensor("mixed_lbl").long())
-    assert golden.relative_error("mixed_img", task.mixed.images) < 1e-5
-    assert golden.relative_error("mixed_weight", task.mixed.weights) < 1e-6
+    golden, _, record, logged = stepped
+    assert torch.equal(record.target.pseudo.labels, golden.tensor("pseudo_label").long())
+    assert torch.equal(record.mixed.labels, golden.tensor("mixed_lbl").long())
+    assert golden.relative_error("mixed_img", record.mixed.images) < 1e-5
+    assert golden.relative_error("mixed_weight", record.mixed.weights) < 1e-6
     assert float(logged["pseudo/share"]) == pytest.approx(golden.meta["pseudo_weight"][0], rel=1e-6)
 
 
 def test_gradients(stepped: tuple[Any, ...]) -> None:
-    golden, task, _ = stepped
+    golden, task, *_ = stepped
     parameters = dict(task.student.named_parameters())
     for name, norm in golden.meta["grad_norm_every_parameter"].items():
         if norm > 1e-6:
@@ -174,14 +174,14 @@ def test_gradients(stepped: tuple[Any, ...]) -> None:
 
 
 def test_teacher_and_batch_norms_after_the_step(stepped: tuple[Any, ...]) -> None:
-    golden, task, _ = stepped
+    golden, task, *_ = stepped
     state = {
         **task.student.state_dict(),
-        **{f"m_{key}": value for key, value in task.teacher.network.state_dict().items()},
+        **{f"m_{key}": value for key, value in task.method.teacher.network.state_dict().items()},
     }
     for name in golden.meta["outputs"]:
         if name.startswith("after/"):
             assert golden.relative_error(name, state[name.removeprefix("after/")]) < 1e-4, name
     for name, number in golden.meta["num_batches_tracked_after"].items():
         assert int(state[name]) == number
-    assert len(task.bank.entries) == golden.meta["bank_after"]["n"]
+    assert len(task.method.bank.entries) == golden.meta["bank_after"]["n"]

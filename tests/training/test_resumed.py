@@ -12,11 +12,11 @@ from dsrnss.adaptation.alignment import GivenAligner
 from dsrnss.adaptation.feature_distance import FeatureDistanceConfig
 from dsrnss.adaptation.mixing import MixingConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
+from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import LabelSpace
 from dsrnss.models.segmentor import NetworkConfig
-from dsrnss.training.config import SelfTrainingConfig
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask
 
@@ -58,8 +58,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer.fit(task, datamodule=_data())
     path = tmp_path_factory.mktemp("run") / "run.ckpt"
     trainer.save_checkpoint(path)
-    saved = {key.partition(".")[0] for key in task.state_dict()}
-    assert {"frequency", "reference", "bank", "pseudo_accuracy"} <= saved, "the tests below would say nothing"
+    saved = {key.split(".")[1] for key in task.state_dict() if key.startswith("method.")}
+    assert {"frequency", "reference", "bank", "teacher"} <= saved, "the tests below would say nothing"
     return path
 
 
@@ -79,7 +79,7 @@ def test_the_teacher_predicts_what_test_measures(checkpoint: Path) -> None:
         known = labels != 255
         np.add.at(counts, (labels[known], one.labels[known]), 1)
     assert np.array_equal(tested.results["night"].confusion[:19, :19], counts)
-    for own, other in zip(predicting.teacher.network.buffers(), predicting.student.buffers(), strict=True):
+    for own, other in zip(predicting.method.teacher.network.buffers(), predicting.student.buffers(), strict=True):
         assert torch.equal(own, other)
 
 
@@ -94,15 +94,15 @@ def test_measuring_asks_for_no_switch_of_training(checkpoint: Path) -> None:
     _run("test", plain, checkpoint)
     saved = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert all(torch.equal(value, saved[f"student.{name}"]) for name, value in plain.student.state_dict().items())
-    assert not plain.bank.state_dict()
+    assert not plain.method.bank.entries
     full = _task()
     _run("test", full, checkpoint)
     assert full.results["night"].mean_iou == plain.results["night"].mean_iou
 
 
-@pytest.mark.parametrize(("part", "switch"), [("frequency", "class_weights tail"), ("reference", "feature_distance")])
+@pytest.mark.parametrize(("part", "switch"), [("frequency", "class_weights: tail"), ("reference", "feature_distance")])
 def test_going_on_with_other_parts_names_the_switch(checkpoint: Path, part: str, switch: str) -> None:
-    with pytest.raises(CheckpointError, match=f"switched off: to go on, set --model.*{switch}"):
+    with pytest.raises(CheckpointError, match=f"switched off: to go on, set model.*{switch}"):
         L.Trainer(max_steps=5, **QUIET).fit(_task(**OFF[part]), datamodule=_data(), ckpt_path=checkpoint)
 
 
@@ -114,5 +114,5 @@ def test_another_network_is_still_refused(checkpoint: Path) -> None:
 
 def test_without_its_classes_feature_distance_keeps_no_encoder() -> None:
     space = LabelSpace(("sky", "road", "thing"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
-    assert _task(label_space=space).reference is None
-    assert _task().reference is not None
+    assert _task(label_space=space).method.reference is None
+    assert _task().method.reference is not None

@@ -13,10 +13,12 @@ from torch.nn import BatchNorm2d
 
 from dsrnss.adaptation.alignment import ClassicalAligner, GivenAligner, IdentityAligner
 from dsrnss.adaptation.feature_distance import FeatureDistanceConfig
+from dsrnss.adaptation.losses import SourceConfig
 from dsrnss.adaptation.masking import MaskingConfig
 from dsrnss.adaptation.memory_bank import MemoryBankConfig
 from dsrnss.adaptation.mixing import MixingConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
+from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.labels import LabelSpace
@@ -24,7 +26,7 @@ from dsrnss.models.segmentor import NetworkConfig
 from dsrnss.models.weights import load_pretrained, save_pretrained
 from dsrnss.training.callbacks.history import DataWait
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
-from dsrnss.training.task import AdaptationTask, SelfTrainingConfig, SourceConfig
+from dsrnss.training.task import AdaptationTask
 
 NETWORK = NetworkConfig("compact", "fpn", 8)
 SIZE = (64, 128)
@@ -64,13 +66,18 @@ def _batch(*, target: bool = True, label: bool = True) -> dict[str, Any]:
     return batch
 
 
-def _step(task: AdaptationTask, batch: dict[str, Any], logged: dict[str, Any] | None = None) -> Tensor:
+def _step(
+    task: AdaptationTask, batch: dict[str, Any], logged: dict[str, Any] | None = None, step: int | None = None
+) -> Tensor:
     values = {} if logged is None else logged
     task.log = lambda name, value, **_: values.__setitem__(name, value)  # type: ignore[method-assign]
     task.log_dict = lambda entries, **_: values.update(entries)  # type: ignore[method-assign]
-    task._trainer = type("Steps", (), {"global_step": task.batches_seen, "current_epoch": 0})()  # type: ignore[assignment]
+    step = task.method.teacher.moved_at + 1 if step is None else step
+    task._trainer = type("Steps", (), {"global_step": step, "current_epoch": 0})()  # type: ignore[assignment]
     torch.manual_seed(2)
-    return task.training_step(batch, 0)
+    output = task.training_step(batch, 0)
+    assert output is not None
+    return output["loss"]
 
 
 def test_target_labels_are_measured_but_never_learnt_from() -> None:
@@ -93,7 +100,7 @@ def test_the_teacher_gets_no_gradient_and_begins_as_the_student() -> None:
         for parameter in task.student.parameters():
             parameter.add_(0.1)
     _step(task, _batch()).backward()
-    for own, student in zip(task.teacher.network.parameters(), task.student.parameters(), strict=True):
+    for own, student in zip(task.method.teacher.network.parameters(), task.student.parameters(), strict=True):
         assert own.grad is None and not own.requires_grad
         assert torch.equal(own, student)
     assert all(p.grad is not None for p in task.student.parameters())
@@ -104,7 +111,7 @@ def test_teacher_normalises_by_the_batch_and_drops_only_officially(dropout: bool
     task = _task(self_training=SelfTrainingConfig(teacher_dropout=dropout))
     task.eval()
     task.train()
-    for module in task.teacher.network.modules():
+    for module in task.method.teacher.network.modules():
         if isinstance(module, BatchNorm2d):
             assert module.training
         elif isinstance(module, torch.nn.Dropout2d):
@@ -114,14 +121,13 @@ def test_teacher_normalises_by_the_batch_and_drops_only_officially(dropout: bool
 def test_the_teacher_moves_once_an_optimiser_step() -> None:
     task = _task()
     _step(task, _batch())
-    moved = copy.deepcopy(task.teacher.network.state_dict())
+    moved = copy.deepcopy(task.method.teacher.network.state_dict())
     with torch.no_grad():
         task.student.head.conv_seg.weight.add_(1)
-    task.batches_seen = 0  # a second batch of the same optimiser step
+    _step(task, _batch(), step=0)  # a second batch of the same optimiser step
+    assert torch.equal(task.method.teacher.network.head.conv_seg.weight, moved["head.conv_seg.weight"])
     _step(task, _batch())
-    assert torch.equal(task.teacher.network.head.conv_seg.weight, moved["head.conv_seg.weight"])
-    _step(task, _batch())
-    assert not torch.equal(task.teacher.network.head.conv_seg.weight, moved["head.conv_seg.weight"])
+    assert not torch.equal(task.method.teacher.network.head.conv_seg.weight, moved["head.conv_seg.weight"])
 
 
 def test_source_training_has_a_teacher_too() -> None:
@@ -129,7 +135,7 @@ def test_source_training_has_a_teacher_too() -> None:
     with torch.no_grad():
         task.student.head.conv_seg.weight.add_(1)
     _step(task, _batch(target=False))
-    assert torch.equal(task.teacher.network.head.conv_seg.weight, task.student.head.conv_seg.weight)
+    assert torch.equal(task.method.teacher.network.head.conv_seg.weight, task.student.head.conv_seg.weight)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +156,9 @@ def test_numbers_outside_their_range_are_refused(make: Callable[[], object]) -> 
 def test_joint_and_separate_forward_agree_without_batch_statistics() -> None:
     joint, separate = (_task(self_training=SelfTrainingConfig(joint_forward=flag)).eval() for flag in (True, False))
     images = torch.randn(2, 3, *SIZE)
-    for one, other in zip(joint.student_passes(images, images), separate.student_passes(images, images), strict=True):
+    for one, other in zip(
+        *(task.method.student_passes(task.student, images, images) for task in (joint, separate)), strict=True
+    ):
         assert torch.allclose(one.logits, other.logits, atol=1e-5)
         assert torch.allclose(one.features[-1], other.features[-1], atol=1e-5)
 
@@ -171,7 +179,8 @@ def test_steps_are_repeatable_and_depend_on_the_seed() -> None:
     first, second = _task(), _task()
     assert torch.equal(_step(first, _batch()), _step(second, _batch()))
     other = AdaptationTask(NETWORK, mixing=MixingConfig(threshold=0.1), seed=1, aligner=GivenAligner(), **PLAIN)
-    other.load_state_dict(_task().state_dict())
+    other.student.load_state_dict(_task().student.state_dict())
+    other.method.begin_from(other.student)
     assert not torch.equal(_step(other, _batch()), _step(_task(), _batch()))
 
 
@@ -211,7 +220,7 @@ def test_every_part_is_a_term_of_the_one_loss(hrda: bool, joint: bool) -> None:
     assert torch.isfinite(total) and float(total) == pytest.approx(float(sum(terms.values())), rel=1e-6)
     total.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in task.student.parameters())
-    assert all(p.grad is None for p in task.teacher.parameters())
+    assert all(p.grad is None for p in task.method.teacher.parameters())
 
 
 @pytest.mark.parametrize("part", list(ALL_PARTS))
@@ -240,9 +249,9 @@ def test_the_reference_encoder_stays_what_the_student_was(tmp_path: Any) -> None
     task.load_weights(path)
     task.train()
     _step(task, _batch())
-    assert task.reference is not None and not any(m.training for m in task.reference.modules())
+    assert task.method.reference is not None and not any(m.training for m in task.method.reference.modules())
     initial = load_pretrained(path).segmentor.backbone.state_dict()
-    for name, value in task.reference.backbone.state_dict().items():
+    for name, value in task.method.reference.backbone.state_dict().items():
         assert torch.equal(value, initial[name]), name
 
 
@@ -281,9 +290,9 @@ def test_fit_trains_validates_and_leaves_a_loadable_checkpoint(tmp_path: Any) ->
     trainer.fit(task, datamodule=data)
     assert 0 < task.results["night"].mean_iou < 1
     assert any(not torch.equal(before[k], v) for k, v in task.student.state_dict().items())
-    assert all(m.training for m in task.teacher.network.modules() if isinstance(m, BatchNorm2d))
+    assert all(m.training for m in task.method.teacher.network.modules() if isinstance(m, BatchNorm2d))
     trainer.save_checkpoint(tmp_path / "run.ckpt")
-    for which, network in (("student", task.student), ("teacher", task.teacher.network)):
+    for which, network in (("student", task.student), ("teacher", task.method.teacher.network)):
         read = load_pretrained(tmp_path / "run.ckpt", which=which)  # type: ignore[arg-type]
         assert (read.card["image_height"], read.card["image_width"]) == SIZE
         for name, value in read.segmentor.named_parameters():
@@ -301,7 +310,7 @@ def test_initial_weights_are_wanted_only_where_no_checkpoint_brings_any(tmp_path
     trained.fit(_task(), datamodule=data)
     trained.save_checkpoint(tmp_path / "run.ckpt")
     absent = _task(backbone_weights=str(tmp_path / "nothing.pth"))
-    with pytest.raises(CheckpointError, match=r"To begin without: --model\.backbone_weights random"):
+    with pytest.raises(CheckpointError, match=r"To begin without: model\.backbone_weights: random"):
         L.Trainer(**quiet).test(absent, datamodule=data, verbose=False)
     L.Trainer(**quiet).test(absent, datamodule=data, ckpt_path=tmp_path / "run.ckpt", weights_only=True, verbose=False)
     assert "night" in absent.results
@@ -313,7 +322,7 @@ def test_hrda_may_begin_with_a_network_that_is_none(tmp_path: Any) -> None:
     task = AdaptationTask(replace(NETWORK, hrda=True))
     task.load_weights(path)
     assert torch.equal(task.student.head.conv_seg.weight, plain.head.conv_seg.weight)
-    assert torch.equal(task.teacher.network.head.conv_seg.weight, plain.head.conv_seg.weight)
+    assert torch.equal(task.method.teacher.network.head.conv_seg.weight, plain.head.conv_seg.weight)
 
 
 def test_waiting_for_data_is_told_from_stepping(monkeypatch: pytest.MonkeyPatch) -> None:

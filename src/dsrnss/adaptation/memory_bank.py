@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,10 +55,10 @@ class MemoryBankConfig:
         return tuple(sorted({*label_space.tail, *extra}))
 
 
-class BankEntry(nn.Module):
-    """Tail-class pixels of one source batch, as buffers: they follow the device and stand in the checkpoint.
+class BankEntry(NamedTuple):
+    """Tail-class pixels of one source batch.
 
-    Args:
+    Attributes:
         images: (B, 3, H, W), zero outside the mask.
         labels: (B, H, W) uint8 train ids, zero outside the mask.
         mask: (B, H, W) bool, where the label is a tail class.
@@ -67,50 +68,48 @@ class BankEntry(nn.Module):
     labels: Tensor
     mask: Tensor
 
-    def __init__(self, images: Tensor, labels: Tensor, mask: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("images", images)
-        self.register_buffer("labels", labels)
-        self.register_buffer("mask", mask)
-
     @property
     def bytes(self) -> int:
-        """Memory of the buffers."""
-        return sum(buffer.nbytes for buffer in self.buffers())
+        """Memory of the tensors."""
+        return sum(tensor.nbytes for tensor in self)
 
 
 class MemoryBank(nn.Module):
-    """First in, first out.
+    """First in, first out; its entries are state of the training and stand in the checkpoint.
 
     Args:
         classes: Train ids of the tail classes.
         config: Size and interval.
+
+    Attributes:
+        entries: What it holds, oldest first; a tuple that is replaced and never changed.
     """
 
     def __init__(self, classes: Sequence[int], config: MemoryBankConfig | None = None) -> None:
         super().__init__()
         self.config = config or MemoryBankConfig()
         self.classes = tuple(classes)
-        self.entries = nn.ModuleList()
+        self.entries: tuple[BankEntry, ...] = ()
+        self._batch_of_epoch = (-1, -1)
         self._warned = False
 
-    def add(self, images: Tensor, labels: Tensor) -> None:
+    def add(self, images: Tensor, labels: Tensor, epoch: int = 0) -> None:
         """Remember the tail-class pixels of a source batch.
 
         Args:
             images: (B, 3, H, W) normalised RGB.
             labels: (B, H, W) train ids.
+            epoch: 0-based epoch of the batch; officially the interval begins anew with each.
         """
+        last, batch = self._batch_of_epoch
+        self._batch_of_epoch = (epoch, batch + 1 if epoch == last else 0)
         mask = torch.isin(labels, torch.tensor(self.classes, device=labels.device))
         if self.config.size == 0 or not (mask.any() or self.config.official):
             return
         entry = BankEntry(images * mask[:, None], (labels * mask).to(torch.uint8), mask)
-        self.entries = nn.ModuleList(self._within_bound([*self._list(), entry][-self.config.size :]))
+        self.entries = self._within_bound((*self.entries, entry)[-self.config.size :])
 
-    def _list(self) -> list[BankEntry]:
-        return [entry for entry in self.entries if isinstance(entry, BankEntry)]
-
-    def _within_bound(self, entries: list[BankEntry]) -> list[BankEntry]:
+    def _within_bound(self, entries: tuple[BankEntry, ...]) -> tuple[BankEntry, ...]:
         kept, used = len(entries), sum(entry.bytes for entry in entries)
         for entry in entries:
             if used <= self.config.max_bytes:
@@ -128,8 +127,9 @@ class MemoryBank(nn.Module):
         return entries[len(entries) - kept :]
 
     def is_due(self, step: int) -> bool:
-        """Whether this 0-based step pastes."""
-        return self.config.size > 0 and step % self.config.interval == 0
+        """Whether the batch that was added last is pasted over, at this 0-based optimiser step."""
+        count = self._batch_of_epoch[1] if self.config.official else step
+        return self.config.size > 0 and count % self.config.interval == 0
 
     def paste(self, images: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Paste all entries over a mixed batch, the oldest first.
@@ -142,30 +142,21 @@ class MemoryBank(nn.Module):
         Returns:
             The three, with the pasted pixels; these carry true labels, so their weight is 1 (officially it is left).
         """
-        for entry in self._list():
+        for entry in self.entries:
             if entry.images.shape != images.shape:
                 continue
+            entry = BankEntry(*(tensor.to(images.device) for tensor in entry))  # a restored one is on the CPU
             images = torch.where(entry.mask[:, None], entry.images, images)
             labels = torch.where(entry.mask, entry.labels.to(labels.dtype), labels)
             if not self.config.official:
                 weights = weights.masked_fill(entry.mask, 1.0)
         return images, labels, weights
 
-    def shapes(self) -> list[tuple[int, ...]]:
-        """(B, 3, H, W) of each entry's images, oldest first."""
-        return [tuple(entry.images.shape) for entry in self._list()]
+    def get_extra_state(self) -> dict[str, Any]:
+        """Entries and position, for the checkpoint: tensors and plain values."""
+        return {"entries": [tuple(entry) for entry in self.entries], "batch_of_epoch": self._batch_of_epoch}
 
-    def resize(self, shapes: Sequence[Sequence[int]]) -> None:
-        """Make room for the entries of a checkpoint.
-
-        Args:
-            shapes: (B, 3, H, W) of each entry's images.
-        """
-        self.entries = nn.ModuleList(
-            BankEntry(
-                torch.zeros(tuple(shape)),
-                torch.zeros((shape[0], *shape[2:]), dtype=torch.uint8),
-                torch.zeros((shape[0], *shape[2:]), dtype=torch.bool),
-            )
-            for shape in shapes
-        )
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take back what `get_extra_state` gave."""
+        self.entries = tuple(BankEntry(*entry) for entry in state["entries"])
+        self._batch_of_epoch = (state["batch_of_epoch"][0], state["batch_of_epoch"][1])

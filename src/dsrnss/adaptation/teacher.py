@@ -1,12 +1,50 @@
 """The EMA teacher (mean teacher, arXiv 1703.01780; method section 0)."""
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dsrnss.errors import check_range
 from dsrnss.models.segmentor import Segmentor
+
+
+@dataclass(frozen=True)
+class SelfTrainingConfig:
+    """The teacher and the mixed loss.
+
+    Args:
+        momentum: Final momentum of the teacher's moving average.
+        teacher_dropout: Leave the teacher's dropout and stochastic depth on, as officially.
+        adapt_to_reference: With probability 0.5 a step adapts to the day reference instead of the night image.
+        mixed_weight: Weight of the mixed loss; None: 0.8 with HRDA, 1 without, as officially.
+        joint_forward: Pass source and mixed images through the student as one batch, so that batch norms see both:
+            for backbones with batch norm. Officially one after the other.
+    """
+
+    momentum: float = 0.999
+    teacher_dropout: bool = False
+    adapt_to_reference: bool = False
+    mixed_weight: float | None = None
+    joint_forward: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        check_range("self_training.momentum", self.momentum, 0, 1)
+        if self.mixed_weight is not None:
+            check_range("self_training.mixed_weight", self.mixed_weight, 0)
+
+    def weight_of_mixed(self, hrda: bool) -> float:
+        """The weight of the mixed loss."""
+        if self.mixed_weight is not None:
+            return self.mixed_weight
+        return 0.8 if hrda else 1.0
 
 
 def ema_momentum(step: int, momentum: float) -> float:
@@ -36,6 +74,7 @@ class EMATeacher(nn.Module):
         self.network = copy.deepcopy(student).requires_grad_(False)
         self.momentum = momentum
         self.dropout = dropout
+        self.moved_at = -1
         self.train()
 
     def train(self, mode: bool = True) -> "EMATeacher":
@@ -52,15 +91,28 @@ class EMATeacher(nn.Module):
     def update(self, student: Segmentor, step: int) -> None:
         """Move every parameter towards the student's; buffers are left alone.
 
+        A second call in the same step, where it accumulates several batches, does nothing.
+
         Args:
             student: The network to follow.
             step: 0-based optimiser step.
         """
+        if step == self.moved_at:
+            return
+        self.moved_at = step
         momentum = ema_momentum(step, self.momentum)
         own: list[Tensor] = [*self.network.parameters()]
         other = [parameter.detach() for parameter in student.parameters()]
         torch._foreach_mul_(own, momentum)
         torch._foreach_add_(own, other, alpha=1 - momentum)
+
+    def get_extra_state(self) -> int:
+        """The step it moved at last, for the checkpoint."""
+        return self.moved_at
+
+    def set_extra_state(self, state: int) -> None:
+        """Take back what `get_extra_state` gave."""
+        self.moved_at = state
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -73,6 +125,10 @@ class EMATeacher(nn.Module):
             (B, C, H, W) logits.
         """
         return self.network.predict(images)
+
+    def copy_from(self, student: Segmentor) -> None:
+        """Become the student as it is now."""
+        self.network.load_state_dict(student.state_dict())
 
     @torch.no_grad()
     def adopt_statistics(self, student: Segmentor) -> None:

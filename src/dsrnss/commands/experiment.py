@@ -65,7 +65,7 @@ def run(command: str, argv: Sequence[str]) -> int:
     if not argv:
         names = ", ".join(experiments.packaged_names())
         raise UsageError(f"dsrnss {command} needs an experiment: --config FILE.\nPackaged: {names}.")
-    from dsrnss.experiment.cli import main
+    from dsrnss.experiment.run import main
 
     return main([command, *argv])
 

@@ -1,7 +1,10 @@
 """The loaders of an adaptation run: labelled source, unlabelled target, named evaluation sets."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
@@ -28,8 +31,8 @@ class AdaptationDataModule(LightningDataModule):
     - `name`: list of str.
 
     An evaluation batch is `{"image", "label", "name"}` of whole pictures; a label may be larger than its picture.
-    The k-th training sample is a function of (seed, stream, k) alone, and positions continue from the module's
-    `batches_seen`, so a resumed run sees what the uninterrupted one would have seen.
+    The k-th training sample is a function of (seed, stream, k) alone, and the number of batches given is in the
+    checkpoint, so a resumed run sees what the uninterrupted one would have seen.
 
     Args:
         source: Labelled training set.
@@ -46,6 +49,9 @@ class AdaptationDataModule(LightningDataModule):
         cat_max_ratio: A source crop with a larger share of one class is drawn again.
         flip: Probability of mirroring a sample.
         seed: Seed of all draws.
+
+    Attributes:
+        batches_seen: Training batches of all runs so far, this process's.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class AdaptationDataModule(LightningDataModule):
         self.cat_max_ratio = cat_max_ratio
         self.flip = flip
         self.seed = seed
+        self.batches_seen = 0
         self._class_sampler: ClassSampler | None = None
 
     def setup(self, stage: str) -> None:
@@ -166,10 +173,31 @@ class AdaptationDataModule(LightningDataModule):
         """One loader for each named set to predict, in their order."""
         return self._eval_loaders(self.predict)
 
-    def batches_seen(self) -> int:
-        """Training batches that the attached module has seen, 0 without one."""
-        module = getattr(self.trainer, "lightning_module", None) if self.trainer is not None else None
-        return int(getattr(module, "batches_seen", 0))
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Count the training batches that are used, not those that are fetched ahead."""
+        self.batches_seen += self.trainer is not None and self.trainer.training
+        return batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the streams are, for the checkpoint."""
+        return {"batches_seen": self.batches_seen}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from where `state_dict` was."""
+        self.batches_seen = state_dict["batches_seen"]
+
+    def source_size(self) -> Size:
+        """(height, width) of the source pictures before cropping."""
+        return self.source.sample_size()
+
+    def source_counts(self) -> npt.NDArray[np.int64]:
+        """(C,) pixels of each class in the source set."""
+        counts: npt.NDArray[np.int64] = self.source.class_counts().sum(0)
+        return counts
+
+    def set_names(self, stage: str) -> list[str]:
+        """Names of the sets of `val`, `test` or `predict`, in the order of their loaders."""
+        return list({"val": self.val, "test": self.test, "predict": self.predict}[stage])
 
     def _source_stream(self) -> TrainStream:
         rcs = self.rare_class_sampling
@@ -193,7 +221,7 @@ class AdaptationDataModule(LightningDataModule):
         world, rank = self._processes()
 
         def start() -> int:
-            return self.batches_seen() * batch_size * world
+            return self.batches_seen * batch_size * world
 
         sampler = PositionSampler(batches * batch_size, start, world, rank)
         return make_loader(stream, batch_size, self.workers, sampler=sampler, seed=self.seed)

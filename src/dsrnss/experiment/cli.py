@@ -14,8 +14,8 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from dsrnss.console import notice
-from dsrnss.errors import CheckpointError, DsrnssError, HardwareError, UsageError
-from dsrnss.experiment import arguments, loggers, remarks
+from dsrnss.errors import DsrnssError, UsageError
+from dsrnss.experiment import arguments, loggers
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment.default_callbacks import default_callbacks, predictions_folder
 from dsrnss.experiment.explain import Context, check_groups, explain
@@ -285,31 +285,6 @@ def build(
     return ExperimentCLI(command, model_class, data_class, files, arguments.translate(args))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run an experiment.
-
-    Args:
-        argv: The command (`fit`, `validate`, `test`, `predict`) and its arguments.
-
-    Returns:
-        The exit code: 1 where `predict` wrote an archive that a test server would reject.
-
-    Raises:
-        UsageError: If the command line or the experiment file is wrong.
-        CheckpointError: If a checkpoint is missing, broken or does not fit.
-        HardwareError: If the device does not exist or its memory does not suffice.
-    """
-    command, words = argv[0], list(argv[1:])
-    paths, args = experiments.split_arguments(words)
-    cli = build(command, paths, ["--help"] if "--help-all" in args else args)
-    if command == "fit":
-        remarks.before_fit(cli)
-    _run(cli)
-    if cli.trainer.is_global_zero:
-        return remarks.after(cli)
-    return 0
-
-
 def _check_file(file: ExperimentFile) -> None:
     """Refuse what would be overridden silently or is written otherwise today.
 
@@ -324,22 +299,3 @@ def _check_file(file: ExperimentFile) -> None:
             f"{file.path}, line {file.lines['trainer.gpus']}: 'trainer.gpus' is now 'trainer.accelerator: gpu' and "
             "'trainer.devices: N'."
         )
-
-
-def _run(cli: ExperimentCLI) -> None:
-    import torch
-
-    try:
-        cli.run()
-    except torch.OutOfMemoryError as error:
-        raise HardwareError(
-            "The GPU's memory does not suffice. Smaller crops (--data.crop_size), smaller batches or "
-            f"--trainer.precision 16-mixed need less.\n{str(error).splitlines()[0]}"
-        ) from error
-    except RuntimeError as error:
-        if "Error(s) in loading state_dict" not in str(error):
-            raise
-        lines = [line.strip() for line in str(error).splitlines()[1:4]]
-        raise CheckpointError(
-            f"'{cli.ckpt_path}' is of another network than this experiment describes:\n" + "\n".join(lines)
-        ) from error

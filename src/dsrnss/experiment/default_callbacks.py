@@ -6,10 +6,10 @@ from typing import Any
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 
 from dsrnss.training.callbacks.history import DataWait
+from dsrnss.training.callbacks.predictions import PredictionWriter
 from dsrnss.training.callbacks.result_files import ResultFiles
 from dsrnss.training.callbacks.run_progress import RunProgress
 from dsrnss.training.callbacks.submissions import SubmissionWriter
-from dsrnss.training.predictions import PredictionWriter
 
 
 def default_callbacks(

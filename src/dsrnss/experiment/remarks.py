@@ -2,31 +2,30 @@
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from dsrnss.console import counted, next_step, notice
 from dsrnss.experiment import files as experiments
+from dsrnss.experiment.cli import ExperimentCLI
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.history import DataWait
+from dsrnss.training.callbacks.predictions import PredictionWriter
 from dsrnss.training.callbacks.result_files import ResultFiles, print_results
 from dsrnss.training.callbacks.submissions import SubmissionWriter
-from dsrnss.training.predictions import PredictionWriter
-
-if TYPE_CHECKING:
-    from dsrnss.experiment.cli import ExperimentCLI
+from dsrnss.training.schedule import ScheduleConfig
 
 MUCH_WAITING = 0.2
 
 
-def before_fit(cli: "ExperimentCLI") -> None:
+def before_fit(cli: ExperimentCLI) -> None:
     """Say what is allowed but rarely meant."""
     model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
     if cli.ckpt_path is None and model.get("weights") == "random" and model.get("backbone_weights") == "random":
         notice("the network starts from random weights (model.weights and model.backbone_weights: random).")
-    warmup = getattr(model.get("schedule"), "warmup_steps", 0)
+    warmup = getattr(cli.model, "schedule_config", ScheduleConfig(0)).warmup
     if steps <= warmup:
         notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
     _say_without_classes(cli.model)
@@ -39,15 +38,15 @@ def before_fit(cli: "ExperimentCLI") -> None:
 
 def _say_without_classes(model: Any) -> None:
     """Say which part is on but has no classes to work on; the model knows its label space, the configuration not."""
-    distance, space = getattr(model, "feature_distance", None), getattr(model, "label_space", None)
-    if distance is not None and distance.weight and space is not None and not space.feature_distance:
+    method = getattr(model, "method", None)
+    if method is not None and method.config.feature_distance.weight and method.reference is None:
         notice(
             "the label space has no group 'feature_distance': the feature distance is off "
             "(model.feature_distance.weight 0 says so)."
         )
 
 
-def after(cli: "ExperimentCLI") -> int:
+def after(cli: ExperimentCLI) -> int:
     """Print the scores, where files were written, and the command to type next.
 
     Returns:
@@ -58,7 +57,7 @@ def after(cli: "ExperimentCLI") -> int:
     return int(any(writer.faults for writer in _submissions(cli)))
 
 
-def _say_waiting(cli: "ExperimentCLI") -> None:
+def _say_waiting(cli: ExperimentCLI) -> None:
     """Which share of the training went into waiting for data, and what to do if it was much."""
     callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
     share = next((callback.share for callback in callbacks if isinstance(callback, DataWait)), math.nan)
@@ -67,7 +66,7 @@ def _say_waiting(cli: "ExperimentCLI") -> None:
         print(f"\nWaited for data {share:.0%} of the training time.{advice}", file=sys.stderr)
 
 
-def _print_results(cli: "ExperimentCLI") -> None:
+def _print_results(cli: ExperimentCLI) -> None:
     """The IoU of every class, a column for each set that was measured."""
     results = getattr(cli.model, "results", {})
     if cli.command in ("validate", "test") and results:
@@ -77,12 +76,12 @@ def _print_results(cli: "ExperimentCLI") -> None:
             print(f"\nWrote {callback.folder}", file=sys.stderr)
 
 
-def _submissions(cli: "ExperimentCLI") -> list[SubmissionWriter]:
+def _submissions(cli: ExperimentCLI) -> list[SubmissionWriter]:
     callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
     return [callback for callback in callbacks if isinstance(callback, SubmissionWriter)]
 
 
-def _say_next(cli: "ExperimentCLI") -> None:
+def _say_next(cli: ExperimentCLI) -> None:
     config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
     if cli.command == "predict":
         callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
-"""Measuring and running a network on a data set, outside of Lightning."""
+"""Measuring and running a network on data sets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,37 @@ from torch import Tensor
 
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.loading import EvalView, collate
-from dsrnss.errors import DsrnssError
+from dsrnss.errors import ConfigError, DsrnssError, check_range
+from dsrnss.labels import LabelSpace
 from dsrnss.metrics import ConfusionMatrix, Scores, scores
 from dsrnss.models.segmentor import Segmentor
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """How pictures are evaluated and predicted.
+
+    Args:
+        mode: `whole`, or `slide` for overlapping windows whose logits are averaged.
+        window: Height and width of a window, pixels.
+        stride: Distance of two windows, pixels; None: half a window.
+        window_batch: Windows that pass the network at once: more is faster on a GPU and takes more memory.
+    """
+
+    mode: Literal["whole", "slide"] = "whole"
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    window_batch: int = 1
+
+    def __post_init__(self) -> None:
+        """Check that a window is given to slide.
+
+        Raises:
+            ConfigError: If it is not, or a number is not positive.
+        """
+        check_range("inference.window_batch", self.window_batch, 1)
+        if self.mode == "slide" and self.window is None:
+            raise ConfigError("inference.mode: slide needs a window, for example inference.window: [1080, 1080].")
 
 
 class Network(Protocol):
@@ -21,6 +50,41 @@ class Network(Protocol):
 
     def predict(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, C, H, W) logits."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network and how pictures pass it."""
+
+    network: Segmentor
+    inference: InferenceConfig
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Logits of images: (B, 3, H, W) -> (B, C, H, W)."""
+        how = self.inference
+        return self.network.predict(images, how.mode, how.window, how.stride, how.window_batch)
+
+
+class Evaluation:
+    """The counts of some named sets while their batches come.
+
+    Args:
+        names: Of the sets, in the order of their loaders.
+        label_space: The classes.
+        device: Where it is counted.
+    """
+
+    def __init__(self, names: Sequence[str], label_space: LabelSpace, device: torch.device) -> None:
+        self.label_space = label_space
+        self._counts = {name: ConfusionMatrix(label_space.num_classes).to(device) for name in names}
+
+    def count(self, network: Network, batch: Mapping[str, Tensor], index: int) -> None:
+        """Count a batch of the set with this number."""
+        count_batch(network, batch, list(self._counts.values())[index])
+
+    def scores(self) -> dict[str, Scores]:
+        """The scores of each set, over all processes."""
+        return {name: scores(counts.compute().cpu().numpy(), self.label_space) for name, counts in self._counts.items()}
 
 
 def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:

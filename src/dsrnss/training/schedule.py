@@ -12,6 +12,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from dsrnss.errors import check_range
 from dsrnss.models.segmentor import Segmentor
 
+PAPER_STEPS = 40_000
+PAPER_WARMUP = 1500 / PAPER_STEPS
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -45,18 +48,19 @@ class ScheduleConfig:
     """Linear warm-up, then polynomial decay to 0.
 
     Args:
-        warmup_steps: Steps of the warm-up.
+        warmup_steps: Steps of the warm-up; None: the paper's share of all steps, 1500 of 40,000.
         warmup_ratio: The first step's share of the learning rate.
         power: Exponent of the decay.
         min_lr: Learning rate that the decay ends at, in every group; officially 0.
-        max_steps: Step at which the learning rate is 0; by default the trainer's `max_steps`.
+        max_steps: Step at which the learning rate is 0; None: the trainer's `max_steps`, or the paper's 40,000 where
+            there is no trainer.
     """
 
-    warmup_steps: int = 1500
+    warmup_steps: int | None = None
     warmup_ratio: float = 1e-6
     power: float = 1.0
     min_lr: float = 0.0
-    max_steps: int = 40000
+    max_steps: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -64,9 +68,19 @@ class ScheduleConfig:
         Raises:
             ConfigError: If a value is outside its range.
         """
-        check_range("schedule.warmup_steps", self.warmup_steps, 0)
+        check_range("schedule.warmup_steps", self.warmup_steps or 0, 0)
         check_range("schedule.warmup_ratio", self.warmup_ratio, 0, 1)
         check_range("schedule.min_lr", self.min_lr, 0)
+
+    @property
+    def total(self) -> int:
+        """Steps until the learning rate is 0."""
+        return PAPER_STEPS if self.max_steps is None else self.max_steps
+
+    @property
+    def warmup(self) -> int:
+        """Steps of the warm-up."""
+        return round(self.total * PAPER_WARMUP) if self.warmup_steps is None else self.warmup_steps
 
 
 def lr_factor(step: int, config: ScheduleConfig, base: float = 1.0) -> float:
@@ -77,21 +91,30 @@ def lr_factor(step: int, config: ScheduleConfig, base: float = 1.0) -> float:
         config: Warm-up and decay.
         base: Learning rate of the group, which `min_lr` is compared with.
     """
-    if step < config.warmup_steps:
-        return 1 - (1 - step / config.warmup_steps) * (1 - config.warmup_ratio)
+    if step < config.warmup:
+        return 1 - (1 - step / config.warmup) * (1 - config.warmup_ratio)
     least = config.min_lr / base
-    if step >= config.max_steps:
+    if step >= config.total:
         return least
-    decay = (1 - (step - config.warmup_steps) / (config.max_steps - config.warmup_steps)) ** config.power
+    decay = (1 - (step - config.warmup) / (config.total - config.warmup)) ** config.power
     return float(least + (1 - least) * decay)
 
 
-def parameter_groups(segmentor: Segmentor, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Head weights, head biases and norms (HRDA's scale attention among them), and the same of the backbone."""
+def parameter_groups(
+    segmentor: Segmentor, config: OptimizerConfig, criterion: nn.Module | None = None
+) -> list[dict[str, Any]]:
+    """Head weights, head biases and norms (HRDA's scale attention among them), and the same of the backbone.
+
+    Args:
+        segmentor: The network.
+        config: Learning rates and weight decay.
+        criterion: If it has parameters, they are trained with the head's.
+    """
     parts: dict[str, list[nn.Parameter]] = {"head": [], "backbone": []}
     for name, parameter in segmentor.named_parameters():
         if parameter.requires_grad:
             parts["backbone" if name.startswith("backbone.") else "head"].append(parameter)
+    parts["head"] += [] if criterion is None else [p for p in criterion.parameters() if p.requires_grad]
     rates = {"head": config.lr, "backbone": config.lr * config.backbone_lr_factor}
     groups = []
     for name, parameters in parts.items():
@@ -106,10 +129,13 @@ def _group(name: str, parameters: Iterable[nn.Parameter], lr: float, weight_deca
 
 
 def build_optimizer(
-    segmentor: Segmentor, optimizer: OptimizerConfig, schedule: ScheduleConfig
+    segmentor: Segmentor,
+    optimizer: OptimizerConfig,
+    schedule: ScheduleConfig,
+    criterion: nn.Module | None = None,
 ) -> tuple[AdamW, LambdaLR]:
     """AdamW over the four groups and its schedule, which moves once a step."""
-    adamw = AdamW(parameter_groups(segmentor, optimizer), lr=optimizer.lr, betas=optimizer.betas)
+    adamw = AdamW(parameter_groups(segmentor, optimizer, criterion), lr=optimizer.lr, betas=optimizer.betas)
     factors: list[Callable[[int], float]] = [
         partial(lr_factor, config=schedule, base=group["lr"] or 1.0) for group in adamw.param_groups
     ]

@@ -7,9 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.errors import DataError
 from dsrnss.labels import CITYSCAPES
-from dsrnss.training.predictions import Prediction, PredictionWriter, predict_batch
+from dsrnss.training.callbacks.predictions import PredictionWriter
+from dsrnss.training.predictions import Prediction, predict_batch
 
 
 class Halves:
@@ -22,7 +24,8 @@ class Halves:
 
 
 BATCH = {"image": torch.zeros(2, 3, 2, 4), "name": ["a", "seq/b"], "size": torch.tensor([[2, 4], [8, 12]])}
-TRAINER = SimpleNamespace(datamodule=SimpleNamespace(predict={"night": None, "rain": None}))
+SETS = {"night": SynthNight("val", length=1), "rain": SynthNight("val", length=1)}
+TRAINER = SimpleNamespace(datamodule=AdaptationDataModule(SynthNight("source", length=1), predict=SETS))
 
 
 def test_pictures_are_labelled_at_their_size_on_disk():

@@ -106,7 +106,7 @@ def _own(file: TensorFile, path: Path, description: dict[str, Any], which: Which
 
 def _checkpoint(file: TensorFile, which: Which) -> Found:
     """A checkpoint of `dsrnss fit`."""
-    student, averaged = _part(file.tensors, "student."), _part(file.tensors, "teacher.network.")
+    student, averaged = _part(file.tensors, "student."), _part(file.tensors, "method.teacher.network.")
     state, left_out = dict(student), {"teacher": len(averaged)} if averaged else {}
     if which == "teacher":
         if not averaged:

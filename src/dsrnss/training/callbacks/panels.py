@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from dsrnss.adaptation.geometry import warp
+from dsrnss.adaptation.records import StepRecord, Target
 from dsrnss.errors import check_range
-from dsrnss.labels import LabelSpace
+from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from dsrnss.training.records import StepRecord, WatchedModule
 from dsrnss.writing import why_not_written, write_atomically
 
 if TYPE_CHECKING:
@@ -51,27 +51,20 @@ class ImagePanels(L.Callback):
         self._drawn = -1
         self._warned = False
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Ask the task to keep its pictures when a panel is due; once, where a step accumulates batches."""
-        step = trainer.global_step + 1
-        due = self.every_n_steps and step % self.every_n_steps == 0 and step != self._drawn
-        if due and trainer.is_global_zero and isinstance(pl_module, WatchedModule):
-            pl_module.record = StepRecord()
-            self._drawn = step
-
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Draw what was kept."""
-        if not isinstance(pl_module, WatchedModule) or pl_module.record is None:
+        """Draw what the step made when a panel is due; once, where a step accumulates batches."""
+        step = trainer.global_step
+        record = outputs.get("record") if isinstance(outputs, Mapping) else None
+        due = self.every_n_steps and step and step % self.every_n_steps == 0 and step != self._drawn
+        if not due or not trainer.is_global_zero or not isinstance(record, StepRecord):
             return
-        record, pl_module.record = pl_module.record, None
-        space = pl_module.label_space
+        self._drawn = step
+        space = getattr(pl_module, "label_space", CITYSCAPES)
         shown = min(self.images, len(batch["source"]["image"]))
         rows = [panels_of(record, batch, index, space) for index in range(shown)]
-        self._write(trainer, draw(rows, space, f"step {self._drawn}"))
+        self._write(trainer, draw(rows, space, f"step {step}"))
 
     def _write(self, trainer: L.Trainer, figure: "Figure") -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -106,16 +99,18 @@ def panels_of(record: StepRecord, batch: Mapping[str, Any], index: int, space: L
     """Titles and (H, W, 3) pictures of one place of a batch; parts that the step did not have are left out.
 
     Args:
-        record: What the step kept.
+        record: Of the step.
         batch: What it was given.
         index: Number of the picture in the batch.
         space: Names and colours of the classes.
     """
     source, target = batch["source"], batch.get("target", {})
     reference = target.get("reference")
+    made, mixed = record.target, record.mixed
+    flow, confidence = (None, None) if made is None or made.alignment is None else made.alignment
     warped = None
-    if reference is not None and record.flow is not None:
-        warped = warp(reference[index : index + 1].float(), record.flow[index : index + 1].float())[0]
+    if reference is not None and flow is not None:
+        warped = warp(reference[index : index + 1].float(), flow[index : index + 1].float())[0]
 
     def image(title: str, images: Tensor | None, at: int = index) -> Iterator[tuple[str, Pixels]]:
         if images is not None and at < len(images):
@@ -125,11 +120,10 @@ def panels_of(record: StepRecord, batch: Mapping[str, Any], index: int, space: L
         if labels is not None and index < len(labels):
             yield title, space.colorize(_shrunk(labels[index][None].float(), "nearest")[0].long().cpu().numpy())
 
-    confidence = None if record.confidence is None else record.confidence[:, :1]
+    confidence = None if confidence is None else confidence[:, :1]
     predicted = None if record.prediction is None else record.prediction.argmax(1)
-    size = None if record.mixed_labels is None else record.mixed_labels.shape[-2:]
-    if predicted is not None and size is not None:
-        predicted = F.interpolate(predicted[:, None].float(), size, mode="nearest")[:, 0]
+    if predicted is not None and mixed is not None:
+        predicted = F.interpolate(predicted[:, None].float(), mixed.labels.shape[-2:], mode="nearest")[:, 0]
     return [
         *image(f"source: {_name(source, index)}", source["image"]),
         *label("source label", source["label"]),
@@ -138,20 +132,18 @@ def panels_of(record: StepRecord, batch: Mapping[str, Any], index: int, space: L
         *image("day reference", reference),
         *image("reference, warped to the target", warped, 0),
         *((title, _grey(pixels)) for title, pixels in _at("confidence of the alignment", confidence, index)),
-        *label("pseudo-label, before refinement", record.teacher),
-        *label(_pseudo_title(record, reference), record.pseudo),
-        *image("mixed image", record.mixed_images),
-        *label("mixed label", record.mixed_labels),
+        *label("pseudo-label, before refinement", None if made is None else made.unrefined),
+        *(() if made is None else label(_pseudo_title(made), made.pseudo.labels)),
+        *image("mixed image", None if mixed is None else mixed.images),
+        *label("mixed label", None if mixed is None else mixed.labels),
         *label("student on the mixed image", predicted),
     ]
 
 
-def _pseudo_title(record: StepRecord, reference: Tensor | None) -> str:
-    if record.teacher is not None:
+def _pseudo_title(made: Target) -> str:
+    if made.unrefined is not None:
         return "pseudo-label, refined"
-    if reference is not None and record.target is not None and record.target.data_ptr() == reference.data_ptr():
-        return "pseudo-label, of the day reference"
-    return "pseudo-label, not refined"
+    return "pseudo-label, of the day reference" if made.is_reference else "pseudo-label, not refined"
 
 
 def _at(title: str, values: Tensor | None, index: int) -> Iterator[tuple[str, Tensor]]:

@@ -1,0 +1,116 @@
+"""The method in plain PyTorch: a loop without Lightning, its state, and parts of one's own."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dsrnss.adaptation.alignment import GivenAligner
+from dsrnss.adaptation.criterion import PixelWeightedCrossEntropy
+from dsrnss.adaptation.masking import MaskingConfig
+from dsrnss.adaptation.memory_bank import MemoryBankConfig
+from dsrnss.adaptation.method import DSRNSS, MethodConfig
+from dsrnss.adaptation.mixing import MixingConfig
+from dsrnss.adaptation.prototypes import PrototypeConfig
+from dsrnss.adaptation.teacher import SelfTrainingConfig
+from dsrnss.errors import ConfigError
+from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+
+SIZE = (64, 96)
+CONFIG = MethodConfig(
+    self_training=SelfTrainingConfig(adapt_to_reference=True),
+    mixing=MixingConfig(threshold=0.1),
+    memory_bank=MemoryBankConfig(interval=2),
+    prototypes=PrototypeConfig(start_epoch=None, class_weights="tail"),
+    masking=MaskingConfig(weight=1.0),
+)
+
+
+def _batch(number: int) -> dict[str, dict[str, Tensor]]:
+    rng = torch.Generator().manual_seed(number)
+
+    def images() -> Tensor:
+        return torch.randn(2, 3, *SIZE, generator=rng)
+
+    labels = torch.randint(0, 19, (2, 8, 12), generator=rng).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    target = {"image": images(), "reference": images(), "flow": torch.randn(2, 2, *SIZE, generator=rng)}
+    return {"source": {"image": images(), "label": labels}, "target": target}
+
+
+def _parts(**options: Any) -> tuple[Segmentor, DSRNSS, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    student = build_segmentor(NetworkConfig("compact", "fpn", 8, dropout=0, hrda=True))
+    method = DSRNSS(student, config=CONFIG, aligner=GivenAligner(), **({"seed": 0} | options))
+    return student, method, torch.optim.SGD(student.parameters(), 1e-2)
+
+
+def _train(
+    student: Segmentor, method: DSRNSS, optimizer: torch.optim.Optimizer, steps: range
+) -> list[dict[str, float]]:
+    logged = []
+    for step in steps:
+        optimizer.zero_grad()
+        losses, _ = method.losses(student, _batch(step), step)
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        logged.append({name: loss.item() for name, loss in losses.items()})
+    return logged
+
+
+def test_state_dict_alone_continues_to_the_last_digit(tmp_path: Path) -> None:
+    whole = _train(*_parts(), range(6))
+    student, method, optimizer = _parts()
+    first = _train(student, method, optimizer, range(3))
+    parts = {"student": student, "method": method, "optimizer": optimizer}
+    torch.save({name: part.state_dict() for name, part in parts.items()}, tmp_path / "state.pt")
+    other = dict(zip(parts, _parts(seed=5), strict=True))
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    for name, part in other.items():
+        part.load_state_dict(saved[name])
+    second = _train(other["student"], other["method"], other["optimizer"], range(3, 6))  # type: ignore[arg-type]
+    assert first + second == whole
+    assert len({tuple(row.items()) for row in whole}) == 6, "the steps differ, or the comparison says nothing"
+    assert set().union(*whole) >= {"source", "mixed", "feature_distance", "prototypes_target", "masked"}
+
+
+def test_an_undone_batch_leaves_only_the_teacher_moved() -> None:
+    student, method, optimizer = _parts()
+    _train(student, method, optimizer, range(2))
+    before, bank = copy.deepcopy((student.state_dict(), method.state_dict())), method.bank.entries
+    undo = method.snapshot(student)
+    method.losses(student, _batch(7), 2)
+    assert method.bank.entries != bank
+    undo()
+    for old, new in zip(before, (student.state_dict(), method.state_dict()), strict=True):
+        for name, value in old.items():
+            if isinstance(value, Tensor) and not name.startswith("teacher.") and name != "_extra_state":
+                assert torch.equal(value, new[name]), name
+    assert method.bank.entries == bank
+
+
+class Halved(nn.Module):
+    """A loss of one's own, with a parameter."""
+
+    def __init__(self, share: float = 0.5) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(share))
+        self.inner = PixelWeightedCrossEntropy()
+
+    def forward(self, *given: Any) -> Tensor:
+        return self.share * self.inner(*given)
+
+
+def test_a_criterion_of_ones_own_serves_every_segmentation_loss() -> None:
+    plain = _train(*_parts(), range(1))[0]
+    halved = _train(*_parts(criterion=Halved()), range(1))[0]
+    for name in ("source", "mixed", "masked"):
+        assert halved[name] == pytest.approx(plain[name] / 2, rel=1e-6)
+    assert halved["feature_distance"] == plain["feature_distance"]
+
+
+def test_an_unknown_criterion_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown criterion 'cross_entrpy'. Did you mean 'cross_entropy'"):
+        _parts(criterion="cross_entrpy")
