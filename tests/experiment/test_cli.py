@@ -17,7 +17,7 @@ from PIL import Image
 
 from dsrnss import cli as command
 from dsrnss.errors import CheckpointError, DatasetNotFoundError, HardwareError, UsageError
-from dsrnss.experiment import cli, run
+from dsrnss.experiment import arguments, cli, run
 
 HERE = Path(__file__).parent
 SOURCES = str(Path(cli.__file__).resolve().parents[2])
@@ -181,6 +181,22 @@ class TestPaperCommandLine:
         built = cli.build("fit", ["e.yaml"], ["--trainer.gpus=0", "--trainer.precision=16"])
         assert built.config["trainer"]["accelerator"] == "cpu"
         assert built.trainer.precision == "32-true"
+
+    @pytest.mark.parametrize("joined", [True, False])
+    def test_the_aligners_file(self, joined: bool, capsys: pytest.CaptureFixture[str]) -> None:
+        option, path = (
+            "--model.init_args.alignment_head.init_args.pretrained",
+            "pretrained_models/uawarpc_megadepth.ckpt",
+        )
+        words = [f"{option}={path}"] if joined else [option, path]
+        args = [*arguments.translate(words), "--trainer.logger=false"]
+        built = cli.build("fit", ["cityscapes_darkzurich/dsrnss_daformer.yaml"], args)
+        assert built.model.method.aligner.weights == path
+        assert f"is taken as --model.aligner.init_args.weights {path}" in capsys.readouterr().err
+
+    def test_a_value_that_is_missing(self) -> None:
+        with pytest.raises(UsageError, match=r"--trainer\.gpus: its value is missing"):
+            arguments.translate(["--trainer.gpus"])
 
     def test_gpus_in_a_file(self, here: Path) -> None:
         assert "e.yaml, line 2: 'trainer.gpus' is now" in in_file("max_steps: 6", "gpus: 1")

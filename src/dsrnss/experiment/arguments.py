@@ -1,6 +1,6 @@
 """The command line of the paper's README, translated to today's options, and checks against this machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dsrnss.console import notice
@@ -8,36 +8,37 @@ from dsrnss.errors import HardwareError, UsageError
 
 _GPUS = "--trainer.gpus"
 _PRECISION = "--trainer.precision"
+_ALIGNER = "--model.init_args.alignment_head.init_args.pretrained"
 _HALF = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 
 
 def translate(argv: Sequence[str]) -> list[str]:
-    """Replace `--trainer.gpus N` and `--trainer.precision 16` by what Lightning now calls them, with a notice.
+    """Replace the options of the paper's README by what they are called today, with a notice.
+
+    `--trainer.gpus N`, `--trainer.precision 16` and the option that names the file of the alignment network.
 
     Raises:
-        UsageError: If N is not a number.
+        UsageError: If the value of one is missing, or N is not a number.
     """
     words: list[str] = []
     rest = iter(argv)
     for word in rest:
         option, equals, value = word.partition("=")
-        if option not in (_GPUS, _PRECISION):
+        if option not in _TODAY:
             words.append(word)
             continue
         value = value if equals else next(rest, "")
-        if option == _GPUS:
-            words += _gpus(value)
-        else:
-            words += [_PRECISION, precision(value)]
+        if not value:
+            raise UsageError(f"{option}: its value is missing.")
+        words += _TODAY[option](value)
     return words
 
 
-def precision(value: str) -> str:
-    """Today's name of a precision, with a notice if it is not the given one."""
+def _precision(value: str) -> list[str]:
     name = _HALF.get(value, value)
     if name != value and not name.endswith("-true"):
         notice(f"{_PRECISION} {value} is taken as {name}.")
-    return name
+    return [_PRECISION, name]
 
 
 def _gpus(value: str) -> list[str]:
@@ -48,6 +49,16 @@ def _gpus(value: str) -> list[str]:
         new = ["--trainer.accelerator", "gpu", "--trainer.devices", value]
     notice(f"{_GPUS} {value} is taken as {' '.join(new)}.")
     return new
+
+
+def _aligner(value: str) -> list[str]:
+    new = ["--model.aligner.init_args.weights", value]
+    notice(f"{_ALIGNER} {value} is taken as {' '.join(new)}.")
+    return new
+
+
+_TODAY: Mapping[str, Callable[[str], list[str]]] = {_GPUS: _gpus, _PRECISION: _precision, _ALIGNER: _aligner}
+"""Options of the paper's README -> the words that stand for them and a value today."""
 
 
 def check_hardware(trainer: Mapping[str, Any]) -> None:
