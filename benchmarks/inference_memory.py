@@ -11,7 +11,8 @@ import time
 
 import torch
 
-from dsrnss.models.segmentor import NetworkConfig, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from dsrnss.lazy import lazy_names
 if TYPE_CHECKING:
     from dsrnss.data.datamodule import AdaptationDataModule
     from dsrnss.inference.segmenter import Segmenter
-    from dsrnss.models.segmentor import NetworkConfig, build_segmentor, list_models
+    from dsrnss.models.config import NetworkConfig
+    from dsrnss.models.factory import build_segmentor, list_models
     from dsrnss.models.weights.pretrained import load_pretrained, save_pretrained
     from dsrnss.models.weights.registry import list_weights
     from dsrnss.training.task import AdaptationTask
@@ -35,10 +36,10 @@ __getattr__, __dir__ = lazy_names(
     {
         "AdaptationDataModule": "dsrnss.data.datamodule",
         "AdaptationTask": "dsrnss.training.task",
-        "NetworkConfig": "dsrnss.models.segmentor",
+        "NetworkConfig": "dsrnss.models.config",
         "Segmenter": "dsrnss.inference.segmenter",
-        "build_segmentor": "dsrnss.models.segmentor",
-        "list_models": "dsrnss.models.segmentor",
+        "build_segmentor": "dsrnss.models.factory",
+        "list_models": "dsrnss.models.factory",
         "list_weights": "dsrnss.models.weights.registry",
         "load_pretrained": "dsrnss.models.weights.pretrained",
         "save_pretrained": "dsrnss.models.weights.pretrained",

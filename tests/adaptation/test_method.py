@@ -17,7 +17,9 @@ from dsrnss.adaptation.mixing import MixingConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.errors import ConfigError
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 
 SIZE = (64, 96)
 CONFIG = MethodConfig(

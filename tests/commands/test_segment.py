@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from dsrnss.cli import main
-from dsrnss.models.segmentor import NetworkConfig, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import save_pretrained
 
 

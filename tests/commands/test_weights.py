@@ -8,7 +8,8 @@ import torch
 
 from dsrnss.cli import main
 from dsrnss.models.backbones.mit import MixTransformer
-from dsrnss.models.segmentor import NetworkConfig, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import load_backbone, load_pretrained
 from dsrnss.models.weights.registry import REGISTRY, Entry, Source
 

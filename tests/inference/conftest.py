@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from dsrnss.inference.segmenter import Segmenter
 from dsrnss.labels import LabelSpace
-from dsrnss.models.segmentor import NetworkConfig, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import save_pretrained
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 220, 30), (30, 30, 220)

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import load_pretrained, save_pretrained
 
 NETWORKS = {

@@ -8,8 +8,10 @@ from golden import Golden, filled, randn
 from torch import Tensor
 
 from dsrnss.errors import ConfigError
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 from dsrnss.models.hrda import HRDA, OFFSET_STEP, detail_offset, offset_counts
-from dsrnss.models.segmentor import NetworkConfig, build_segmentor, window_boxes
+from dsrnss.models.windows import window_boxes
 
 CONFIG = NetworkConfig("mit_b0", "daformer", hrda=True)
 

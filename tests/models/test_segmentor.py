@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsrnss.errors import ConfigError
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor, window_boxes
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
+from dsrnss.models.windows import window_boxes
 
 
 def _network(backbone: str) -> Segmentor:

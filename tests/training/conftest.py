@@ -13,7 +13,7 @@ from dsrnss.adaptation.feature_distance import FeatureDistanceConfig
 from dsrnss.adaptation.mixing import MixingConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
-from dsrnss.models.segmentor import NetworkConfig
+from dsrnss.models.config import NetworkConfig
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask
 

@@ -7,7 +7,8 @@ from golden import Golden
 
 from dsrnss.adaptation.criterion import PixelWeightedCrossEntropy
 from dsrnss.adaptation.teacher import EMATeacher, ema_momentum
-from dsrnss.models.segmentor import NetworkConfig, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, lr_factor, parameter_groups
 
 

@@ -14,7 +14,8 @@ from dsrnss.adaptation.memory_bank import MemoryBankConfig
 from dsrnss.adaptation.method import DSRNSS
 from dsrnss.adaptation.mixing import MixingConfig, apply_co_occurrence
 from dsrnss.labels import CITYSCAPES
-from dsrnss.models.segmentor import NetworkConfig, Segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import load_pretrained
 from dsrnss.training.schedule import OptimizerConfig, parameter_groups
 from dsrnss.training.task import AdaptationTask

@@ -16,7 +16,7 @@ from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import LabelSpace
-from dsrnss.models.segmentor import NetworkConfig
+from dsrnss.models.config import NetworkConfig
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask
 

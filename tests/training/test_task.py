@@ -22,7 +22,7 @@ from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.labels import LabelSpace
-from dsrnss.models.segmentor import NetworkConfig
+from dsrnss.models.config import NetworkConfig
 from dsrnss.models.weights import load_pretrained, save_pretrained
 from dsrnss.training.callbacks.history import DataWait
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig

@@ -16,9 +16,10 @@ from dsrnss.errors import CheckpointError, ConfigError, HardwareError, ImageErro
 from dsrnss.inference.decoding import SMALLEST_SIDE, read_picture, upright_rgb
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
-from dsrnss.models.network_values import is_whole
-from dsrnss.models.segmentor import Segmentor, pixel_pair
+from dsrnss.models.config import is_whole
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained
+from dsrnss.models.windows import pixel_pair
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 ImageInput = Image.Image | npt.NDArray[np.uint8] | str | Path

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dsrnss.models.config import NetworkConfig
 from dsrnss.models.heads.segformer import SegFormerHead
-from dsrnss.models.segmentor import Detail, NetworkConfig, Segmentor, SegmentorOutput, pad_image, window_boxes
+from dsrnss.models.segmentor import Detail, Segmentor, SegmentorOutput
+from dsrnss.models.windows import pad_image, window_boxes
 
 HEAD_STRIDE = 4
 """Pixels a position of the logits."""
@@ -51,14 +53,16 @@ class HRDA(Segmentor):
 
     Args:
         config: What it is made of.
+        backbone: As of a `Segmentor`.
+        head: As of a `Segmentor`; its logits have stride 4.
     """
 
     smallest_side = 64
     multiple = 8
 
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__(config)
-        channels: tuple[int, ...] = self.backbone.channels  # type: ignore[assignment]
+    def __init__(self, config: NetworkConfig, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__(config, backbone, head)
+        channels: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
         self.hrda_scale_attention = SegFormerHead(channels, config.num_classes, config.head_channels, config.dropout)
 
     def view(self, images: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ from dsrnss.adaptation.records import Batch, StepRecord
 from dsrnss.errors import ConfigError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import Scores, pixel_accuracy
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
 from dsrnss.training.callbacks.pseudo_accuracy import PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState

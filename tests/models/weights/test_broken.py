@@ -17,7 +17,9 @@ from torch import Tensor
 
 from dsrnss.errors import CheckpointError
 from dsrnss.models.backbones.mit import MixTransformer
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import load_backbone, load_pretrained, load_state, read_checkpoint, resolve
 
 State = dict[str, Tensor]

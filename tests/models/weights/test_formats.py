@@ -15,7 +15,9 @@ from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.models.backbones.mit import MixTransformer
 from dsrnss.models.backbones.resnet import ResNet
 from dsrnss.models.backbones.vgg import VGG16
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights.architecture import infer
 from dsrnss.models.weights.files import find
 from dsrnss.models.weights.formats import recognise

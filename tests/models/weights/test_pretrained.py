@@ -9,7 +9,9 @@ import torch
 
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained, save_pretrained
 
 

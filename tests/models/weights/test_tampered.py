@@ -10,7 +10,8 @@ import pytest
 from dsrnss.errors import CheckpointError
 from dsrnss.inference.segmenter import Segmenter
 from dsrnss.labels import CITYSCAPES
-from dsrnss.models.segmentor import NetworkConfig, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import load_pretrained, save_pretrained
 from dsrnss.models.weights.inspection import inspect_file
 

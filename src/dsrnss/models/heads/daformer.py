@@ -70,14 +70,7 @@ class DAFormerHead(nn.Module):
         initialise_classifier(self.conv_seg)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Classify each position of the finest feature map.
-
-        Args:
-            features: Maps (B, C_i, H_i, W_i), finest first.
-
-        Returns:
-            (B, num_classes, H_0, W_0) logits.
-        """
+        """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
         embedded = [layer(f) for layer, f in zip(self.embed_layers.values(), features, strict=True)]
         logits: Tensor = self.conv_seg(self.dropout(self.fuse_layer(torch.cat(resize_to_first(embedded), dim=1))))
         return logits

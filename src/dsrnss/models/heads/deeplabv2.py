@@ -27,14 +27,7 @@ class DeepLabV2Head(nn.Module):
         self.conv2d_list.apply(_initialise)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Classify each position of the coarsest feature map.
-
-        Args:
-            features: Maps (B, C_i, H_i, W_i), finest first.
-
-        Returns:
-            (B, num_classes, H, W) logits at the size of the last map.
-        """
+        """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H, W) logits of the last map's size."""
         first, *others = self.conv2d_list
         logits: Tensor = first(features[-1])
         for conv in others:

@@ -27,14 +27,7 @@ class FPNHead(nn.Module):
         self.conv_seg = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Classify each position of the finest feature map.
-
-        Args:
-            features: Maps (B, C_i, H_i, W_i), finest first.
-
-        Returns:
-            (B, num_classes, H_0, W_0) logits.
-        """
+        """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
         coarsest = features[-1]
         fused = self.laterals[-1](coarsest) + self.context(coarsest.mean((2, 3), keepdim=True))
         for level in range(len(features) - 2, -1, -1):

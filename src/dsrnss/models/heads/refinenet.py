@@ -79,14 +79,7 @@ class RefineNetHead(nn.Module):
         initialise_classifier(self.clf_conv)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Classify each position of the finest feature map.
-
-        Args:
-            features: Maps (B, C_i, H_i, W_i), finest first.
-
-        Returns:
-            (B, num_classes, H_0, W_0) logits.
-        """
+        """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
         path = None
         for level, feature in enumerate(reversed(features), start=1):
             path = self._refine(level, self.dropout(feature) if level <= 2 else feature, path)

@@ -29,14 +29,7 @@ class SegFormerHead(nn.Module):
         initialise_classifier(self.linear_pred)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Classify each position of the finest feature map.
-
-        Args:
-            features: Maps (B, C_i, H_i, W_i), finest first.
-
-        Returns:
-            (B, num_classes, H_0, W_0) logits.
-        """
+        """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
         embedded = [getattr(self, f"linear_c{i}")(f) for i, f in enumerate(features, start=1)]
         coarsest_first = torch.cat(resize_to_first(embedded)[::-1], dim=1)
         logits: Tensor = self.linear_pred(self.dropout(self.linear_fuse(coarsest_first)))

@@ -8,7 +8,7 @@ from torch import Tensor
 from dsrnss.errors import CheckpointError
 from dsrnss.models.backbones.mit import MIT_VARIANTS
 from dsrnss.models.backbones.resnet import RESNET_VARIANTS, DilatedBasicBlock
-from dsrnss.models.segmentor import NetworkConfig
+from dsrnss.models.config import NetworkConfig
 from dsrnss.models.weights.formats import Contents
 
 _HEADS = {

@@ -10,8 +10,9 @@ import torch
 import dsrnss
 from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.labels import CoOccurrence, LabelSpace
-from dsrnss.models.network_values import is_whole
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig, is_whole
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 
 FORMAT = 1
 """Counts up when an older version could no longer read what is written."""

@@ -15,7 +15,9 @@ from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.backbones.vgg import VGG16
-from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights.account import Account, compare, fits, with_counters
 from dsrnss.models.weights.architecture import infer, name_backbone
 from dsrnss.models.weights.card import CARD_FILE, may_replace, model_card

@@ -1,6 +1,7 @@
-"""Checks of the plain values of a network's configuration, which anybody may have written into its file."""
+"""What a network is made of, and the check of it where anybody may have written it into a file."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
 from dsrnss.errors import CheckpointError
@@ -11,6 +12,48 @@ _COUNTS = {"head_channels": 8192, "num_classes": 254}
 _RATES = ("drop_path", "dropout")
 _STAGES = ("strides", "dilations")
 _LARGEST_STEP = 64
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network is made of; it is stored beside its weights.
+
+    Args:
+        backbone: `mit_b0` to `mit_b5`; `resnet18_v1c`, `resnet50_v1c`, `resnet101_v1c` (deep stem) or the same without
+            `_v1c` (torchvision's stem); `compact` (a small convolutional encoder for CPUs).
+        head: `daformer`, `segformer`, `deeplabv2`, `refinenet`, or `fpn` (a light one for CPUs).
+        head_channels: Channels inside the head; `deeplabv2` and `refinenet` have none to choose.
+        num_classes: Number of classes.
+        drop_path: Stochastic depth of the backbone's last block.
+        dropout: Dropout2d before the classifier; `deeplabv2` has none, `refinenet` its own of 0.5.
+        hrda: Fuse a wide low-resolution and a narrow high-resolution view (HRDA).
+        strides: Of the four stages of a ResNet; None: 1, 2, 1, 1 under the DeepLabV2 head, else 1, 2, 2, 2.
+        dilations: Of the four stages of a ResNet; None: 1, 1, 2, 4 under the DeepLabV2 head, else 1, 1, 1, 1.
+    """
+
+    backbone: str = "mit_b5"
+    head: str = "daformer"
+    head_channels: int = 256
+    num_classes: int = 19
+    drop_path: float = 0.1
+    dropout: float = 0.1
+    hrda: bool = False
+    strides: tuple[int, int, int, int] | None = None
+    dilations: tuple[int, int, int, int] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            CheckpointError: If a key is unknown (the file was written by a newer version), or a value is of the wrong
+                type or out of its range.
+        """
+        return cls(**checked_values(values, cls.__dataclass_fields__))
 
 
 def checked_values(values: object, known: Mapping[str, Any]) -> dict[str, Any]:
