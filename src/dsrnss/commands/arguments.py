@@ -1,7 +1,9 @@
 """An argument parser whose errors help: unknown words are answered with the nearest known one."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from dsrnss.errors import UsageError, did_you_mean
@@ -66,6 +68,39 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Add `--import`, for models made of classes of the user's own."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="first import a module of your own (also from the current folder) whose backbone or head the model "
+        "names; may be repeated",
+    )
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import what `--import` names.
+
+    Raises:
+        ConfigError: If there is no such module, or it fails when it is imported.
+    """
+    if names:
+        from dsrnss.models.class_path import import_named
+
+        look_in_current_folder()
+        for name in names:
+            import_named(name)
+
+
+def look_in_current_folder() -> None:
+    """Find modules of the user's in the current folder, after all that are installed."""
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)
 
 
 def run_parser(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dsrnss.commands.arguments import look_in_current_folder
 from dsrnss.errors import UsageError
 
 COMMANDS = {
@@ -67,6 +68,7 @@ def run(command: str, argv: Sequence[str]) -> int:
         raise UsageError(f"dsrnss {command} needs an experiment: --config FILE.\nPackaged: {names}.")
     from dsrnss.experiment.run import main
 
+    look_in_current_folder()
     return main([command, *argv])
 
 

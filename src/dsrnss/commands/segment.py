@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.arguments import add_import, import_modules, whole_number
 from dsrnss.console import error, next_step, notice
 from dsrnss.errors import ImageError
 
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NETWORK",
         help="of a .ckpt, the student or the teacher, its moving average (default: student)",
     )
+    add_import(parser)
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--recursive", action="store_true", help="search folders with all the folders in them")
     parser.add_argument(
@@ -131,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace) -> "Segmenter":
     from dsrnss.inference.segmenter import Segmenter
 
+    import_modules(args.imports)
     segmenter = Segmenter.from_pretrained(
         args.model,
         which=args.which,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dsrnss.commands.arguments import add_import, import_modules
 from dsrnss.console import next_step, notice
 from dsrnss.errors import ConfigError, UsageError, did_you_mean
 
@@ -54,7 +55,7 @@ def _add_inspect(kinds: Any) -> None:
         "Exit code 1 if any does not.",
     )
     parser.add_argument("file", metavar="FILE", help=_WHERE)
-    _add_which(parser)
+    _add_which_and_import(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=inspect)
 
@@ -68,13 +69,13 @@ def _add_convert(kinds: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", help=_WHERE)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder or .safetensors file to write")
-    _add_which(parser)
+    _add_which_and_import(parser)
     parser.add_argument("--half", action="store_true", help="store numbers in 16 bits: half the size")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=convert)
 
 
-def _add_which(parser: argparse.ArgumentParser) -> None:
+def _add_which_and_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--which",
         choices=("student", "teacher"),
@@ -82,6 +83,7 @@ def _add_which(parser: argparse.ArgumentParser) -> None:
         metavar="NETWORK",
         help="of a checkpoint that has both, the student or the teacher, its moving average (default: student)",
     )
+    add_import(parser)
 
 
 def list_(args: argparse.Namespace) -> int:
@@ -124,6 +126,7 @@ def inspect(args: argparse.Namespace) -> int:
     """Tell what a file holds."""
     from dsrnss.models.weights.inspection import inspect_file
 
+    import_modules(args.imports)
     found = inspect_file(args.file, args.which)
     fits = found.account is None or found.account.complete
     if args.json:
@@ -162,6 +165,7 @@ def convert(args: argparse.Namespace) -> int:
     taken = args.out.exists() and not (args.out.is_dir() and not any(args.out.iterdir()))
     if taken and not args.overwrite:
         raise ConfigError(f"'{args.out}' exists: give another OUT, or --overwrite to replace it.")
+    import_modules(args.imports)
     convert_file(args.file, args.out, args.which, half=args.half)
     print(f"Wrote {args.out}.")
     next_step(["dsrnss", "weights", "inspect", args.out])

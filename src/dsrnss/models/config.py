@@ -1,12 +1,17 @@
 """What a network is made of, and the check of it where anybody may have written it into a file."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, ConfigError
 
-_NAMES = ("backbone", "head")
+Part = str | dict[str, Any]
+"""A backbone or a head: a name, a class path, or a mapping of `class_path` and `init_args`."""
+
+_PARTS = ("backbone", "head")
+_CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _COUNTS = {"head_channels": 8192, "num_classes": 254}
 """Whole numbers and their greatest value: networks beyond it would be built of nonsense."""
 _RATES = ("drop_path", "dropout")
@@ -20,9 +25,11 @@ class NetworkConfig:
 
     Args:
         backbone: `mit_b0` to `mit_b5`; `resnet18_v1c`, `resnet50_v1c`, `resnet101_v1c` (deep stem) or the same without
-            `_v1c` (torchvision's stem); `compact` (a small convolutional encoder for CPUs).
-        head: `daformer`, `segformer`, `deeplabv2`, `refinenet`, or `fpn` (a light one for CPUs).
-        head_channels: Channels inside the head; `deeplabv2` and `refinenet` have none to choose.
+            `_v1c` (torchvision's stem); `compact` (a small convolutional encoder for CPUs). Or a class of your own:
+            `my_module.MyBackbone`, or a mapping of `class_path` and `init_args` (docs/extending.md).
+        head: `daformer`, `segformer`, `deeplabv2`, `refinenet`, or `fpn` (a light one for CPUs); or a class of
+            your own.
+        head_channels: Channels inside the head; `deeplabv2` has none to choose.
         num_classes: Number of classes.
         drop_path: Stochastic depth of the backbone's last block.
         dropout: Dropout2d before the classifier; `deeplabv2` has none, `refinenet` its own of 0.5.
@@ -31,8 +38,8 @@ class NetworkConfig:
         dilations: Of the four stages of a ResNet; None: 1, 1, 2, 4 under the DeepLabV2 head, else 1, 1, 1, 1.
     """
 
-    backbone: str = "mit_b5"
-    head: str = "daformer"
+    backbone: str | dict[str, Any] = "mit_b5"
+    head: str | dict[str, Any] = "daformer"
     head_channels: int = 256
     num_classes: int = 19
     drop_path: float = 0.1
@@ -40,6 +47,10 @@ class NetworkConfig:
     hrda: bool = False
     strides: tuple[int, int, int, int] | None = None
     dilations: tuple[int, int, int, int] | None = None
+
+    def __str__(self) -> str:
+        """Backbone and head, for messages."""
+        return f"{name_of(self.backbone)} + {name_of(self.head)}{', HRDA' if self.hrda else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain values, for JSON."""
@@ -54,6 +65,34 @@ class NetworkConfig:
                 type or out of its range.
         """
         return cls(**checked_values(values, cls.__dataclass_fields__))
+
+
+def split_part(kind: str, part: object) -> tuple[str, dict[str, Any]]:
+    """The name or class path of a backbone or a head, and its `init_args`.
+
+    Args:
+        kind: `backbone` or `head`, for messages.
+        part: What was written: a `Part`, if it is right. Only class paths have dots.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if isinstance(part, str) and ("." not in part or _CLASS_PATH.fullmatch(part)):
+        return part, {}
+    if isinstance(part, Mapping):
+        path, init_args = part.get("class_path"), part.get("init_args", {})
+        right = isinstance(path, str) and _CLASS_PATH.fullmatch(path) and isinstance(init_args, Mapping)
+        if right and part.keys() <= {"class_path", "init_args"} and all(isinstance(key, str) for key in init_args):
+            return str(path), dict(init_args)
+    raise ConfigError(
+        f"{kind}: expected a name, a class path such as 'my_module.MyClass', or a mapping of class_path and init_args "
+        f"({{'class_path': 'my_module.MyClass', 'init_args': {{'width': 64}}}}), not {_shown(part)}."
+    )
+
+
+def name_of(part: Part) -> str:
+    """What to call a backbone or a head: its name or its class path."""
+    return part if isinstance(part, str) else str(part.get("class_path"))
 
 
 def checked_values(values: object, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +119,13 @@ def is_whole(value: object, least: int, most: int) -> TypeGuard[int]:
 
 
 def _checked(key: str, value: Any) -> Any:
-    if key in _NAMES:
-        right, expected = isinstance(value, str), "a name"
-    elif key in _COUNTS:
+    if key in _PARTS:
+        try:
+            split_part(key, value)
+        except ConfigError as error:
+            raise CheckpointError(f"The network's configuration: {error}") from error
+        return value
+    if key in _COUNTS:
         right, expected = is_whole(value, 1, _COUNTS[key]), f"a whole number from 1 to {_COUNTS[key]}"
     elif key in _RATES:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)

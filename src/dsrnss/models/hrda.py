@@ -3,6 +3,7 @@
 Hoyer et al., arXiv 2204.13132; method section 2.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -10,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dsrnss.errors import ConfigError
 from dsrnss.models.config import NetworkConfig
+from dsrnss.models.contract import channels_of
 from dsrnss.models.heads.segformer import SegFormerHead
 from dsrnss.models.segmentor import Detail, Segmentor, SegmentorOutput
 from dsrnss.models.windows import pad_image, window_boxes
@@ -58,12 +61,14 @@ class HRDA(Segmentor):
     """
 
     smallest_side = 64
-    multiple = 8
 
     def __init__(self, config: NetworkConfig, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__(config, backbone, head)
-        channels: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
-        self.hrda_scale_attention = SegFormerHead(channels, config.num_classes, config.head_channels, config.dropout)
+        # both views have half the sides of the image
+        self.multiple = math.lcm(OFFSET_STEP, 2 * self.multiple)
+        self.hrda_scale_attention = SegFormerHead(
+            channels_of(backbone), config.num_classes, config.head_channels, config.dropout
+        )
 
     def view(self, images: Tensor) -> Tensor:
         """The context: (B, 3, H, W) -> (B, 3, H / 2, W / 2)."""
@@ -89,8 +94,8 @@ class HRDA(Segmentor):
     def _train_pass(self, images: Tensor, offset: tuple[int, int]) -> SegmentorOutput:
         (top, left), (height, width) = offset, (side // 2 for side in images.shape[-2:])
         crop = images[..., top : top + height, left : left + width]
-        features: list[Tensor] = self.backbone(torch.cat((self.view(images), crop)))
-        logits, detail = self.head(features).chunk(2)
+        features = self.features_of(torch.cat((self.view(images), crop)))
+        logits, detail = self._logits(features, crop).chunk(2)
         context = [feature[: len(images)] for feature in features]
         attention = self._attention(context)
         inside = torch.zeros_like(attention[:1, :1])
@@ -109,18 +114,24 @@ class HRDA(Segmentor):
         crops = [images[..., y : y + height, x : x + width] for y, x in offsets]
         if any(isinstance(module, _BatchNorm) and module.training for module in self.modules()):
             # batch statistics: all views must be one batch
-            features: list[Tensor] = self.backbone(torch.cat((self.view(images), *crops)))
-            logits, *details = self.head(features).split(len(images))
+            features = self.features_of(torch.cat((self.view(images), *crops)))
+            logits, *details = self._logits(features, crops[0]).split(len(images))
             features = [feature[: len(images)] for feature in features]
         else:
             features = self.encode(images)
-            logits = self.head(features)
-            details = [logit for batch in _batches(crops) for logit in self._logits(batch).split(len(images))]
+            logits = self._logits(features, crops[0])
+            joined = (self._logits(self.features_of(batch), batch) for batch in _batches(crops))
+            details = [logit for batch in joined for logit in batch.split(len(images))]
         pasted = _paste(details, offsets, _double(logits.shape))
         return SegmentorOutput(_fuse(logits, pasted, self._attention(features)), features)
 
-    def _logits(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.backbone(images))
+    def _logits(self, features: list[Tensor], images: Tensor) -> Tensor:
+        logits = self.logits_of(features)
+        if logits.shape[-2:] != _grid(images):
+            raise ConfigError(
+                f"HRDA needs a head whose logits have stride {HEAD_STRIDE}: {type(self.head).__name__} returned "
+                f"{tuple(logits.shape[-2:])} for images of {tuple(images.shape[-2:])}."
+            )
         return logits
 
     def _attention(self, features: Sequence[Tensor]) -> Tensor:
@@ -135,8 +146,12 @@ def _batches(crops: Sequence[Tensor]) -> Iterator[Tensor]:
 
 def _on_grid(logits: Tensor, images: Tensor) -> Tensor:
     """Leave out the logits that lie beyond an image whose sides are no multiple of 8."""
-    rows, columns = (-(-side // HEAD_STRIDE) for side in images.shape[-2:])
+    rows, columns = _grid(images)
     return logits[..., :rows, :columns]
+
+
+def _grid(images: Tensor) -> tuple[int, int]:
+    return -(-images.shape[-2] // HEAD_STRIDE), -(-images.shape[-1] // HEAD_STRIDE)
 
 
 def _double(shape: torch.Size) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dsrnss.errors import ConfigError, did_you_mean
 from dsrnss.models.config import NetworkConfig
+from dsrnss.models.contract import checked_features, checked_logits
 from dsrnss.models.windows import pad_image, slide
 
 
@@ -48,12 +49,12 @@ class Segmentor(nn.Module):
 
     smallest_side = 32
     """`predict` repeats the edge of pictures with fewer pixels a side: the last stage has stride 32."""
-    multiple = 1
-    """`predict` pads pictures by their edge to a multiple of this."""
 
     def __init__(self, config: NetworkConfig, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.config, self.backbone, self.head = config, backbone, head
+        self.multiple = int(getattr(backbone, "multiple", 1))
+        """`predict` pads pictures by their edge to a multiple of this."""
 
     def view(self, images: Tensor) -> Tensor:
         """What the backbone sees of a batch: (B, 3, H, W) -> the same; HRDA halves it."""
@@ -61,8 +62,15 @@ class Segmentor(nn.Module):
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps of a batch (B, 3, H, W), finest first; of HRDA those of the context."""
-        features: list[Tensor] = self.backbone(self.view(images))
-        return features
+        return self.features_of(self.view(images))
+
+    def features_of(self, images: Tensor) -> list[Tensor]:
+        """The backbone's maps of what it sees: (B, 3, H, W), finest first."""
+        return checked_features(self.backbone, self.backbone(images))
+
+    def logits_of(self, features: list[Tensor]) -> Tensor:
+        """The head's class scores (B, C, h, w) of the backbone's maps."""
+        return checked_logits(self.head, self.head(features), self.config.num_classes)
 
     def forward(self, images: Tensor, detail_box: tuple[int, int] | None = None) -> SegmentorOutput:
         """Segment a batch.
@@ -75,7 +83,7 @@ class Segmentor(nn.Module):
             Logits at the head's resolution and the backbone's feature maps.
         """
         features = self.encode(images)
-        return SegmentorOutput(self.head(features), features)
+        return SegmentorOutput(self.logits_of(features), features)
 
     def predict(
         self,

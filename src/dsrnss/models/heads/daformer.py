@@ -47,7 +47,7 @@ class DAFormerHead(nn.Module):
     """Embed each stage, bring all to the first stage's size, fuse by the ASPP, classify.
 
     Args:
-        in_channels: Channels of the four feature maps, finest first.
+        in_channels: Channels of the feature maps, finest first.
         num_classes: Number of classes.
         channels: Channels of the embeddings and of the ASPP.
         dropout: Dropout2d before the classifier.

@@ -15,11 +15,9 @@ class DeepLabV2Head(nn.Module):
     Args:
         in_channels: Channels of the feature maps, finest first; only the last map is used.
         num_classes: Number of classes.
-        channels: Not used: this head has no hidden layer.
-        dropout: Not used: this head has no dropout.
     """
 
-    def __init__(self, in_channels: Sequence[int], num_classes: int, channels: int = 256, dropout: float = 0.1) -> None:
+    def __init__(self, in_channels: Sequence[int], num_classes: int) -> None:
         super().__init__()
         self.conv2d_list = nn.ModuleList(
             nn.Conv2d(in_channels[-1], num_classes, 3, padding=dilation, dilation=dilation) for dilation in DILATIONS

@@ -12,7 +12,7 @@ class FPNHead(nn.Module):
     """From the coarsest map to the finest: resize, add the next one, smooth the two finest by a 3x3 convolution.
 
     Args:
-        in_channels: Channels of the four feature maps, finest first.
+        in_channels: Channels of the feature maps, finest first.
         num_classes: Number of classes.
         channels: Channels of the pyramid.
         dropout: Dropout2d before the classifier.

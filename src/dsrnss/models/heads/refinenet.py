@@ -52,16 +52,17 @@ class ChainedResidualPooling(nn.Module):
 
 
 class RefineNetHead(nn.Module):
-    """Four refinement blocks, of which each adds a finer map of the backbone to the path from the coarser ones.
+    """Refinement blocks, of which each adds a finer map of the backbone to the path from the coarser ones.
+
+    Half of the two coarsest maps and of the classifier's input is dropped.
 
     Args:
-        in_channels: Channels of the four feature maps, finest first.
+        in_channels: Channels of the feature maps, finest first.
         num_classes: Number of classes.
         channels: Channels of the blocks; the coarsest has twice as many.
-        dropout: Not used: RefineNet drops half of the two coarsest maps and of the classifier's input.
     """
 
-    def __init__(self, in_channels: Sequence[int], num_classes: int, channels: int = 256, dropout: float = 0.1) -> None:
+    def __init__(self, in_channels: Sequence[int], num_classes: int, channels: int = 256) -> None:
         super().__init__()
         self.levels = len(in_channels)
         self.dropout = nn.Dropout(DROPOUT)
@@ -75,7 +76,7 @@ class RefineNetHead(nn.Module):
             self.add_module(f"mflow_conv_g{level}_b", nn.Sequential(ResidualConvUnit(width, 3)))
             if level < self.levels:
                 self.add_module(f"mflow_conv_g{level}_b3_joint_varout_dimred", conv3x3(width, widths[level]))
-        self.clf_conv = conv3x3(channels, num_classes, bias=True)
+        self.clf_conv = conv3x3(widths[-1], num_classes, bias=True)
         initialise_classifier(self.clf_conv)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsrnss.models.config import name_of
+
 CARD_FILE = "README.md"
 
 _MARK = "<!-- Written by dsrnss, and again at the next save: delete this line to keep your changes. -->"
@@ -50,7 +52,8 @@ def model_card(description: Mapping[str, Any], title: str) -> str:
         title: Name of the model.
     """
     network, card = description["network"], description["card"]
-    parts = f"backbone `{network['backbone']}`, head `{network['head']}`" + (", HRDA" if network.get("hrda") else "")
+    parts = f"backbone `{name_of(network['backbone'])}`, head `{name_of(network['head'])}`"
+    parts += ", HRDA" if network.get("hrda") else ""
     rows = [f"| {key} | {_cell(value)} |" for key, value in card.items()]
     table = "\n".join(["| what | value |", "|---|---|", *rows]) if rows else "Nothing is recorded."
     classes = "\n".join(f"{index}. {name}" for index, name in enumerate(description["label_space"]["names"]))

@@ -10,6 +10,7 @@ import torch
 import dsrnss
 from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.labels import CoOccurrence, LabelSpace
+from dsrnss.models.class_path import check_imported, own_classes
 from dsrnss.models.config import NetworkConfig, is_whole
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
@@ -39,21 +40,24 @@ def read_description(description: Mapping[str, Any], path: Path) -> tuple[Networ
         path: Where it was read, for messages.
 
     Raises:
-        CheckpointError: If a newer version wrote it, a part is missing, or a value is of the wrong kind or range.
+        CheckpointError: If a newer version wrote it, a part is missing, a value is of the wrong kind or range, or the
+            network is made of code that the user has not imported.
     """
     _check_format(description.get("format"), path)
     try:
         config = NetworkConfig.from_dict(description["network"])
         label_space = label_space_from_dict(description["label_space"])
-        return config, label_space, dict(description.get("card") or {})
+        card = dict(description.get("card") or {})
     except KeyError as error:
         raise CheckpointError(f"The description of the network in '{path}' is incomplete: no {error}.") from error
     except (CheckpointError, ConfigError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"The description of the network in '{path}' is wrong: {_sentence(error)}") from error
+    check_imported(config, str(path))
+    return config, label_space, card
 
 
-def build_on_meta(config: NetworkConfig, source: str) -> Segmentor:
-    """Build a network without memory for its tensors.
+def build_described(config: NetworkConfig, source: str) -> Segmentor:
+    """Build a network as a file describes it: without memory for its tensors, on the meta device, if that can be.
 
     Args:
         config: What a file says that it is made of.
@@ -62,8 +66,10 @@ def build_on_meta(config: NetworkConfig, source: str) -> Segmentor:
     Raises:
         CheckpointError: If there is no such network.
     """
+    # of classes of the user's own only the real thing is known to work: many count in tensors when they are built
+    place = "cpu" if own_classes(config) else "meta"
     try:
-        with torch.device("meta"):
+        with torch.device(place):
             return build_segmentor(config)
     except Exception as error:  # the values come from a file: whatever they make of a layer is the file's fault
         raise CheckpointError(f"No network can be built as '{source}' describes it: {_sentence(error)}") from error

@@ -15,7 +15,7 @@ from dsrnss.models.backbones.resnet import ResNet
 from dsrnss.models.backbones.vgg import VGG16
 from dsrnss.models.weights.account import Account
 from dsrnss.models.weights.architecture import name_backbone
-from dsrnss.models.weights.description import build_on_meta
+from dsrnss.models.weights.description import build_described
 from dsrnss.models.weights.files import Found, find
 from dsrnss.models.weights.formats import Which
 from dsrnss.models.weights.pretrained import account_of, load_pretrained, plan, save_pretrained, storable
@@ -69,7 +69,7 @@ def inspect_file(path: str | Path, which: Which = "student") -> Inspection:
         return Inspection(found.path, contents.format, "aligner", {}, 0, aligner if contents.left_out else None, {})
     if _is_network(found):
         config, _, card = plan(found, source)
-        account = account_of(build_on_meta(config, source), contents.state, source, contents.left_out)
+        account = account_of(build_described(config, source), contents.state, source, contents.left_out)
         return Inspection(found.path, contents.format, "network", config.to_dict(), parameters, account, card)
     name = name_backbone(contents.part("backbone"), source)
     account = account_of(_backbone(name), contents.part("backbone"), source, contents.left_out)

@@ -15,13 +15,14 @@ from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.backbones.vgg import VGG16
+from dsrnss.models.class_path import own_classes
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights.account import Account, compare, fits, with_counters
 from dsrnss.models.weights.architecture import infer, name_backbone
 from dsrnss.models.weights.card import CARD_FILE, may_replace, model_card
-from dsrnss.models.weights.description import build_on_meta, describe, read_description
+from dsrnss.models.weights.description import build_described, describe, read_description
 from dsrnss.models.weights.files import CARD_KEY, CONFIG_FILE, WEIGHTS_FILE, Found, find
 from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, Which, check_which
 from dsrnss.models.weights.reading import State
@@ -238,7 +239,7 @@ def _refuse_misfit(account: Account, why: str) -> None:
 def _name(module: nn.Module) -> str:
     config = getattr(module, "config", None)
     if isinstance(config, NetworkConfig):
-        return f"the network {config.backbone} + {config.head}{', HRDA' if config.hrda else ''}"
+        return f"the network {config}"
     return f"the {type(module).__name__}"
 
 
@@ -253,14 +254,15 @@ def _kinds(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) 
 
 def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) -> tuple[Segmentor, Account]:
     """Build the network only if its file fits: a file of nonsense shapes must not take memory."""
-    segmentor = build_on_meta(config, source)
+    segmentor = build_described(config, source)
     own = segmentor.state_dict()
     state, remarks = with_counters(own, found.contents.state)
     account = compare(own, state, source, found.contents.left_out, remarks)
     if strict:
         _refuse_misfit(account, _name(segmentor))
-    if not account.complete:
-        segmentor = build_segmentor(config)
+    mine = own_classes(config)  # these are no longer on the meta device
+    if mine or not account.complete:
+        segmentor = segmentor if mine else build_segmentor(config)
         return segmentor, _fill(segmentor, state, own, source, found.contents.left_out, False, "")
     # copied, because tensors of a file may share memory, and what is not aligned computes other last digits
     segmentor.load_state_dict(
