@@ -10,6 +10,7 @@ from dsrnss.cli import main
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import save_pretrained
+from dsrnss.models.weights.registry import REGISTRY
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,9 @@ def test_without_a_model_the_notice_says_what_the_demo_model_has_seen(
 ) -> None:
     monkeypatch.setattr("dsrnss.inference.segmenter.DEMO_MODEL", model)
     assert main(["segment", "photos/b.png", "--out", "out"]) == 0
-    assert "only synthetic" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert all(words in said for words in ("only synthetic", "--model segformer_b2_cityscapes", "non-commercial"))
+    assert "segformer_b2_cityscapes" in REGISTRY
     assert read_summary()["model"] == "packaged demo model"
 
 

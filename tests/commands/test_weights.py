@@ -49,12 +49,34 @@ def test_list(named: str, capsys: Capture) -> None:
     assert entries["thing"]["cached"] is None
 
 
+def test_models_that_are_fetched_by_hand(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("DSRNSS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["weights", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("dsrnss_hrda_darkzurich", "dsrnss_deeplabv2_acdc", "2310.04747"))
+    assert main(["weights", "fetch", "dsrnss_daformer_acdc"]) == 1
+    said = capsys.readouterr().err
+    assert all(words in said for words in ("2310.04747", "pretrained_models/dsrnss_daformer_acdc.ckpt", "cache"))
+    Path("pretrained_models").mkdir()
+    checkpoint.rename("pretrained_models/dsrnss_daformer_acdc.ckpt")
+    assert main(["weights", "fetch", "dsrnss_daformer_acdc"]) == 0
+    assert main(["weights", "inspect", "dsrnss_daformer_acdc"]) == 0
+    assert "234/234 fit" in capsys.readouterr().out
+    assert main(["weights", "list", "--json"]) == 0
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert entries["dsrnss_daformer_acdc"]["cached"] == "pretrained_models/dsrnss_daformer_acdc.ckpt"
+
+
 def test_list_needs_no_torch() -> None:
     code = "import sys; from dsrnss.cli import main; main(['weights', 'list']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def test_fetch_inspect_convert(named: str, tmp_path: Path, capsys: Capture) -> None:
+def test_fetch_inspect_convert(named: str, tmp_path: Path, capsys: Capture, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "dsrnss")
     assert main(["weights", "fetch", named]) == 0
     assert "Licence: CC0" in capsys.readouterr().out
     assert main(["weights", "inspect", named]) == 0
@@ -63,7 +85,8 @@ def test_fetch_inspect_convert(named: str, tmp_path: Path, capsys: Capture) -> N
         assert words in shown
     out = tmp_path / "out"
     assert main(["weights", "convert", named, str(out), "--which", "teacher"]) == 0
-    assert "234/234 tensors loaded" in capsys.readouterr().err
+    assert "234/234 tensors loaded" in caplog.text
+    capsys.readouterr()
     assert load_pretrained(out).card["licence"] == "CC0"
     assert main(["weights", "inspect", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -101,12 +101,13 @@ def test_refinenet_as_one_module(prefix: str, tmp_path: Path) -> None:
         assert golden.relative_error("logits", segmentor(*inputs(golden)).logits) < 1e-4
 
 
-def test_hrda_whole_and_slide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hrda_whole_and_slide(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "dsrnss")
     golden = Golden("05_hrda_mit_b0_inference")
     expected = filled(golden.keys())
     path = lightning(tmp_path / "hrda.ckpt", expected)
     segmenter, (images,) = Segmenter.from_pretrained(path, device="cpu"), inputs(golden)
-    assert "250/250 tensors loaded" in capsys.readouterr().err
+    assert "250/250 tensors loaded" in caplog.text
     assert golden.relative_error("whole", segmenter.logits(images)) < 1e-4
     slide = segmenter.logits(images, mode="slide", window=(192, 192), stride=(96, 96))
     assert golden.relative_error("slide", slide) < 1e-4

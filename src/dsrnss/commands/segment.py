@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _DEMO_NOTICE = (
     "no --model given, so this is the packaged demo model. It has seen only synthetic street scenes (SynthNight): "
-    "on photographs it makes many mistakes."
+    "on photographs it makes many mistakes. For photographs: --model segformer_b2_cityscapes (day scenes; downloaded "
+    "once; its licence is non-commercial), or one adapted to the night, see `dsrnss weights list`."
 )
 _DESCRIPTION = """\
 Segment photographs: write label ids, colours and an overlay of each at its own size, and OUT/summary.json.

@@ -90,32 +90,35 @@ def list_(args: argparse.Namespace) -> int:
     """List the registered weights."""
     from dataclasses import asdict
 
-    from dsrnss.models.weights.download import cached
     from dsrnss.models.weights.registry import REGISTRY
+    from dsrnss.models.weights.resolving import find_here
 
-    entries = [(entry, cached(entry)) for entry in REGISTRY.values()]
+    entries = [(entry, find_here(entry)) for entry in REGISTRY.values()]
     if args.json:
         print(
             json.dumps([{**asdict(entry), "cached": str(path) if path else None} for entry, path in entries], indent=1)
         )
         return 0
     rows = [
-        (entry.name, entry.what, entry.licence.partition(" (")[0], "yes" if path else "") for entry, path in entries
+        (entry.name, entry.what, entry.licence.partition(" (")[0], "yes" if path else "by hand" if entry.page else "")
+        for entry, path in entries
     ]
     _table(("name", "weights", "licence", "here"), rows)
+    for page in dict.fromkeys(entry.page for entry, _ in entries if entry.page):
+        print(f"\nby hand: from {page}. `dsrnss weights fetch NAME` says where to put the file.")
     next_step(["dsrnss", "weights", "fetch", "mit_b5"], ["dsrnss", "weights", "inspect", "FILE"])
     return 0
 
 
 def fetch(args: argparse.Namespace) -> int:
     """Download registered weights."""
-    from dsrnss.models.weights.download import fetch as download
     from dsrnss.models.weights.registry import REGISTRY
+    from dsrnss.models.weights.resolving import obtain
 
     if args.name not in REGISTRY:
         raise UsageError(f"dsrnss weights fetch: unknown name '{args.name}'.{did_you_mean(args.name, REGISTRY)}")
     entry = REGISTRY[args.name]
-    path = download(entry)
+    path = obtain(entry)
     print(f"{entry.name}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     print(f"Licence: {entry.licence}. Paper: {entry.paper}.")
     next_step(["dsrnss", "weights", "inspect", entry.name])

@@ -110,7 +110,8 @@ class Segmenter:
         device = find_device(device)
         if path is None and not DEMO_MODEL.is_file():
             raise CheckpointError(
-                f"The packaged demo model is not at '{DEMO_MODEL}'. Give a model of your own (--model)."
+                f"The packaged demo model is not at '{DEMO_MODEL}'. Give the path of a model, or a name of "
+                "`dsrnss weights list`."
             )
         pretrained = load_pretrained(DEMO_MODEL if path is None else path, which)
         return cls(
@@ -146,7 +147,7 @@ class Segmenter:
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or "memory" in str(error):
                 raise ImageError(
-                    f"'{name}' needs more memory than {self.device} has free: lower --height, or give a --window."
+                    f"'{name}' needs more memory than {self.device} has free: lower the height, or give a window."
                 ) from error
             raise
         return Segmentation(labels, confidence, self.label_space, picture, name)

@@ -15,6 +15,9 @@ WEIGHTS_FILE = "model.safetensors"
 CARD_KEY = "dsrnss"
 """Under this key our description stands in a Lightning checkpoint and in a safetensors file's metadata."""
 
+_STUDENT, _TEACHER = "student.", "method.teacher.network."
+"""How the tensors of both networks begin in a checkpoint of `dsrnss fit`."""
+
 _HUB_WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -106,7 +109,7 @@ def _own(file: TensorFile, path: Path, description: dict[str, Any], which: Which
 
 def _checkpoint(file: TensorFile, which: Which) -> Found:
     """A checkpoint of `dsrnss fit`."""
-    student, averaged = _part(file.tensors, "student."), _part(file.tensors, "method.teacher.network.")
+    student, averaged = _part(file.tensors, _STUDENT), _part(file.tensors, _TEACHER)
     state, left_out = dict(student), {"teacher": len(averaged)} if averaged else {}
     if which == "teacher":
         if not averaged:

@@ -1,5 +1,6 @@
 """What a file of weights holds, told without building its network, and its conversion to this package's format."""
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
 from dsrnss.models.backbones.mit import MIT_VARIANTS, MixTransformer
 from dsrnss.models.backbones.resnet import ResNet
@@ -21,6 +21,8 @@ from dsrnss.models.weights.formats import Which
 from dsrnss.models.weights.pretrained import account_of, load_pretrained, plan, save_pretrained, storable
 from dsrnss.models.weights.resolving import resolve
 from dsrnss.writing import why_not_written, write_atomically
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def convert_file(path: str | Path, out: Path, which: Which = "student", *, half:
         write_atomically(out, data)
     except OSError as error:
         raise CheckpointError(f"Cannot write '{out}': {why_not_written(error)}") from error
-    notice(str(account))
+    _LOG.info("%s", account)
     return account
 
 

@@ -1,6 +1,7 @@
 """Reading and writing networks: own folders and files, and every published layout of checkpoint."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import dsrnss
-from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.backbones.vgg import VGG16
@@ -29,6 +29,8 @@ from dsrnss.models.weights.reading import State
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
 from dsrnss.writing import why_not_written, write_atomically
+
+_LOG = logging.getLogger(__name__)
 
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
@@ -123,7 +125,7 @@ def load_pretrained(path: str | Path, which: Which = "student", strict: bool = T
     config, label_space, card = plan(found, source)
     segmentor, account = _assemble(config, found, source, strict)
     if found.description is None or not account.complete:
-        notice(str(account))
+        _LOG.info("%s", account)
     return Pretrained(segmentor.eval(), label_space, card, account)
 
 
@@ -176,7 +178,7 @@ def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True, wh
         raise CheckpointError(f"'{source}' ({contents.format}) holds no backbone.")
     own = backbone.state_dict()
     account = _fill(backbone, state, own, source, left_out, strict, _kinds(own, state, source))
-    notice(str(account))
+    _LOG.info("%s", account)
     return account
 
 

@@ -1,6 +1,6 @@
 """Published weights by name: where they lie, how they are checked, under which licence and from which paper."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +17,12 @@ TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose te
 SEGFORMER = "SegFormer, arXiv 2105.15203"
 RESNET = "ResNet, arXiv 1512.03385"
 REFIGN = "Refign, arXiv 2207.06825"
+DSRNSS = "DSRNSS, arXiv 2310.04747"
+
+_DSRNSS_PAGE = "the link in the README of the authors' repository, which https://arxiv.org/abs/2310.04747 names"
+_ENDINGS = (".ckpt", ".pth", ".safetensors")
+_NOT_TELLING = ("pytorch_model.bin", "model.safetensors")
+"""File names that every model on the Hugging Face hub has."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,11 @@ class Entry:
         name: By which they are asked for.
         what: What they are.
         architecture: The network they fill.
-        sources: Places, tried in this order; the files may have different layouts, all of which are read.
+        sources: Places, tried in this order; the files may have different layouts, all of which are read. None: it
+            cannot be fetched by an address.
         licence: Terms of use, as far as they are known.
         paper: Where it is described.
+        page: Where to click for a file that has no address.
     """
 
     name: str
@@ -55,7 +63,14 @@ class Entry:
     architecture: str
     sources: tuple[Source, ...]
     licence: str = UNKNOWN_LICENCE
-    paper: str = field(default="")
+    paper: str = ""
+    page: str = ""
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """What its file may be called where somebody put it: as where it was published, or by the entry's name."""
+        published = [name for source in self.sources if (name := source.file_name) not in _NOT_TELLING]
+        return (*published, *(f"{self.name}{ending}" for ending in _ENDINGS))
 
 
 def _mit(size: int, checksum: str) -> Entry:
@@ -80,16 +95,40 @@ def _torchvision(name: str, what: str, checksum: str, paper: str) -> Entry:
     return Entry(name, f"{what}, ImageNet", name, (source,), TORCHVISION_LICENCE, paper)
 
 
+_TITLES = {"acdc": "ACDC", "darkzurich": "Dark Zurich"}
+
+
 def _refign(kind: str, data: str) -> Entry:
     network = {"daformer": "mit_b5 + daformer", "hrda_star": "mit_b5 + daformer, HRDA"}[kind]
-    title = {"acdc": "ACDC", "darkzurich": "Dark Zurich"}[data]
     return Entry(
         f"refign_{kind}_{data}",
-        f"Refign ({'DAFormer' if kind == 'daformer' else 'HRDA*'}), Cityscapes to {title}",
+        f"Refign ({'DAFormer' if kind == 'daformer' else 'HRDA*'}), Cityscapes to {_TITLES[data]}",
         network,
         (Source(f"{_ETH}/refign_{kind}_{data}.ckpt"),),
         paper=REFIGN,
     )
+
+
+def _segformer(size: int) -> Entry:
+    name = f"segformer_b{size}_cityscapes"
+    hub = f"{_HUB}/nvidia/segformer-b{size}-finetuned-cityscapes-1024-1024/resolve/main"
+    sources = tuple(Source(f"{hub}/{file}") for file in _NOT_TELLING)
+    if size == 5:
+        sources = (Source(f"{_BRDAVID}/segformer.b5.1024x1024.city.160k.pth"), *sources)
+    what = f"SegFormer-B{size}, Cityscapes, 1024x1024"
+    return Entry(name, what, f"mit_b{size} + segformer", sources, NVIDIA_LICENCE, SEGFORMER)
+
+
+def _dsrnss(network: str, data: str) -> Entry:
+    architecture = {
+        "hrda": "mit_b5 + daformer, HRDA",
+        "daformer": "mit_b5 + daformer",
+        "deeplabv2": "resnet101_v1c + deeplabv2",
+        "refinenet": "resnet101 + refinenet",
+    }[network]
+    title = {"hrda": "HRDA", "daformer": "DAFormer", "deeplabv2": "DeepLabV2", "refinenet": "RefineNet"}[network]
+    what = f"DSRNSS ({title}), Cityscapes to {_TITLES[data]}"
+    return Entry(f"dsrnss_{network}_{data}", what, architecture, (), paper=DSRNSS, page=_DSRNSS_PAGE)
 
 
 _ENTRIES = (
@@ -97,17 +136,7 @@ _ENTRIES = (
         _mit(size, checksum)
         for size, checksum in enumerate(("7e0fe6dd", "02e5a6a1", "66e8bf70", "13b1141c", "d588d980", "658746d9"))
     ),
-    Entry(
-        "segformer_b5_cityscapes",
-        "SegFormer-B5, Cityscapes, 1024x1024",
-        "mit_b5 + segformer",
-        (
-            Source(f"{_BRDAVID}/segformer.b5.1024x1024.city.160k.pth"),
-            Source(f"{_HUB}/nvidia/segformer-b5-finetuned-cityscapes-1024-1024/resolve/main/pytorch_model.bin"),
-        ),
-        NVIDIA_LICENCE,
-        SEGFORMER,
-    ),
+    *(_segformer(size) for size in range(6)),
     _v1c(18, "b5776b93"),
     _v1c(50, "2cccc1ad"),
     _v1c(101, "e67eebb6"),
@@ -123,6 +152,8 @@ _ENTRIES = (
         paper=REFIGN,
     ),
     *(_refign(kind, data) for kind in ("daformer", "hrda_star") for data in ("acdc", "darkzurich")),
+    *(_dsrnss(network, "darkzurich") for network in ("hrda", "daformer", "deeplabv2", "refinenet")),
+    *(_dsrnss(network, "acdc") for network in ("hrda", "daformer", "deeplabv2")),
 )
 
 REGISTRY: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}

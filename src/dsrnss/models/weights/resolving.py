@@ -1,12 +1,17 @@
 """From what a user names (a path, a registered name, a repository on the hub) to a path on this machine."""
 
+import logging
 import re
 from pathlib import Path
 
 from dsrnss.errors import CheckpointError, did_you_mean
-from dsrnss.models.weights.download import fetch
-from dsrnss.models.weights.registry import REGISTRY
+from dsrnss.models.weights.download import cache_folder, cached, check, fetch
+from dsrnss.models.weights.registry import REGISTRY, Entry
 
+LOCAL_FOLDER = Path("pretrained_models")
+"""Below the current folder: where the authors keep the weights that a training begins with."""
+
+_LOG = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
 
@@ -15,8 +20,8 @@ def resolve(path_or_name: str | Path) -> Path:
     """Find weights, downloading them if need be.
 
     Args:
-        path_or_name: A file or folder that exists; a name of `dsrnss weights list`, which is fetched to the cache; or
-            a repository on the Hugging Face hub, "user/name".
+        path_or_name: A file or folder that exists; a name of `dsrnss weights list`, which is fetched to the cache if it
+            is neither there nor in ./pretrained_models; or a repository on the Hugging Face hub, "user/name".
 
     Raises:
         CheckpointError: If there is nothing of this name, or it cannot be downloaded.
@@ -25,7 +30,7 @@ def resolve(path_or_name: str | Path) -> Path:
     if path is not None:
         return path
     if name in REGISTRY:
-        return fetch(REGISTRY[name])
+        return obtain(REGISTRY[name])
     if Path(name).suffix not in _FILES and _HUB_ID.fullmatch(name) and not Path(name).parent.is_dir():
         return fetch_from_hub(name)
     guess = did_you_mean(name, REGISTRY, show_all=False)
@@ -33,6 +38,38 @@ def resolve(path_or_name: str | Path) -> Path:
         f"No model at '{name}'.{guess} Give a file (.ckpt, .pth, .safetensors), a folder with model.safetensors, a "
         "name of `dsrnss weights list`, or a repository on the Hugging Face hub (user/name)."
     )
+
+
+def obtain(entry: Entry) -> Path:
+    """The file of a registered name: from the cache, from ./pretrained_models, or else downloaded.
+
+    Raises:
+        CheckpointError: If it is another file, cannot be downloaded, or has to be fetched by hand.
+    """
+    if cached(entry) is None:
+        if (path := _put_by_hand(entry)) is not None:
+            _LOG.info("'%s' is taken from '%s'.", entry.name, path)
+            for source in entry.sources:
+                if source.file_name == path.name:
+                    check(path, source)
+            return path
+        if not entry.sources:
+            file = f"{entry.name}.ckpt"
+            raise CheckpointError(
+                f"'{entry.name}' has no address to download it from. Open {entry.page}, download this model's file and "
+                f"put it at '{LOCAL_FOLDER / file}' or '{cache_folder() / entry.name / file}': there it is found."
+            )
+    return fetch(entry)
+
+
+def find_here(entry: Entry) -> Path | None:
+    """The file of a registered name, if it is on this machine: in the cache, or in ./pretrained_models."""
+    return cached(entry) or _put_by_hand(entry)
+
+
+def _put_by_hand(entry: Entry) -> Path | None:
+    folders = (LOCAL_FOLDER, cache_folder() / entry.name)
+    return next((path for folder in folders for name in entry.file_names if (path := folder / name).is_file()), None)
 
 
 def _path(path_or_name: str | Path) -> Path | None:
