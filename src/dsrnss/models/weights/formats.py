@@ -21,7 +21,6 @@ CLASSIFIER = "ImageNet classifier"
 MMSEG_HEAD = "mmsegmentation's own SegFormer head"
 
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
-_RESNET = re.compile(r"(conv1|bn1|stem|layer[1-4])\.")
 _REFINENET = re.compile(r"(p_ims1d2_|adapt_stage|mflow_conv|clf_conv)")
 _VGG_PROBE = "features.0.weight"
 _ALIGNER_PROBE = "decoder4.conv_0.conv.weight"
