@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from rich.console import Console
 
 from dsrnss.data.alignment_store import AlignedPairs
 from dsrnss.data.base import SegmentationDataset
@@ -23,8 +24,8 @@ from dsrnss.experiment.interruption import interruptible
 from dsrnss.metrics import Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, save_pretrained
+from dsrnss.progress import ProgressDisplay
 from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY
-from dsrnss.reporting.progress import DemoProgress
 from dsrnss.training.callbacks.history import History
 from dsrnss.training.evaluation import evaluate, predict
 from dsrnss.training.task import AdaptationTask
@@ -116,7 +117,7 @@ class _Demo:
     def __init__(self, options: DemoOptions) -> None:
         self.options, self.amounts = options, AMOUNTS[options.length]
         self.with_oracle = options.oracle or options.length == "full"
-        self.progress = DemoProgress(self._phases())
+        self.progress = ProgressDisplay(self._phases(), console=Console())
 
     def _phases(self) -> dict[str, float]:
         a = self.amounts
@@ -191,11 +192,11 @@ class _Demo:
 
     def _prepare(self, *sets: SegmentationDataset) -> None:
         rendered = [scenes(dataset) for dataset in sets]
-        self.progress.start("render scenes", sum(len(dataset) * (1 + dataset.references) for dataset in rendered))
+        self.progress.begin("render scenes", sum(len(dataset) * (1 + dataset.references) for dataset in rendered))
         for dataset in rendered:
             dataset.prepare(progress=self._counter(1 + dataset.references))
         pairs = [dataset for dataset in sets if isinstance(dataset, AlignedPairs)]
-        self.progress.start("align night with day", sum(len(dataset) for dataset in pairs))
+        self.progress.begin("align night with day", sum(len(dataset) for dataset in pairs))
         for pair in pairs:
             pair.prepare(progress=self._counter())
 
@@ -226,7 +227,7 @@ class _Demo:
 
     def _fit(self, phase: str, experiment: ExperimentCLI, *, check: bool = True) -> History:
         trainer = experiment.trainer
-        self.progress.start(phase, trainer.max_steps)
+        self.progress.begin(phase, trainer.max_steps)
         history = History(lambda loss: self.progress.advance(loss=loss), every=max(trainer.max_steps // 60, 1))
         trainer.callbacks.append(history)  # type: ignore[attr-defined]
         if not check:
@@ -236,7 +237,7 @@ class _Demo:
         return history
 
     def _score(self, phase: str, network: Segmentor, dataset: SegmentationDataset, also: int = 0) -> Scores:
-        self.progress.start(phase, len(dataset) + also)
+        self.progress.begin(phase, len(dataset) + also)
         return evaluate(network, dataset, advance=self.progress.advance)
 
     def _command(self) -> str:

@@ -1,13 +1,11 @@
-"""Reports for people: the demo's page, its pictures, the table of scores and the progress display."""
+"""Reports for people: the demo's page, its pictures and the table of scores."""
 
 from dsrnss.reporting.figures import contact_sheet, overlay, panel_row
-from dsrnss.reporting.progress import DemoProgress
 from dsrnss.reporting.report import Curve, DemoReport, ModelScores, Panel, write_report
 from dsrnss.reporting.tables import print_scores
 
 __all__ = [
     "Curve",
-    "DemoProgress",
     "DemoReport",
     "ModelScores",
     "Panel",

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from dsrnss import __version__
 from dsrnss.errors import CheckpointError
 from dsrnss.models.weights.registry import Entry, Source
+from dsrnss.progress import counting
 from dsrnss.writing import why_not_written
 
 Progress = Callable[[int, int | None], None]
@@ -68,7 +69,7 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Path:
     failures = []
     for source in entry.sources:
         try:
-            with _bar(entry.name) if progress is None else contextlib.nullcontext(progress) as told:
+            with counting(entry.name, "bytes") if progress is None else contextlib.nullcontext(progress) as told:
                 return _download(source, target(entry, source), told)
         except (CheckpointError, OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
@@ -234,15 +235,3 @@ def _reason(error: Exception) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
