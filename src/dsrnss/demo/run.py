@@ -17,7 +17,7 @@ from dsrnss.data.alignment_store import AlignedPairs
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.parallel import available_cores
 from dsrnss.data.synthnight.dataset import SynthNight
-from dsrnss.demo.findings import DemoFindings, write_demo_report
+from dsrnss.demo.findings import NOTES, curves, machine, panels
 from dsrnss.errors import ConfigError
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.interruption import interruptible
@@ -25,7 +25,9 @@ from dsrnss.metrics import Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, save_pretrained
 from dsrnss.progress import ProgressDisplay
-from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY
+from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, Curve, Panel, RunReport
+from dsrnss.reporting.report import write_report
+from dsrnss.reporting.tables import print_scores
 from dsrnss.training.callbacks.history import History
 from dsrnss.training.evaluation import evaluate, predict
 from dsrnss.training.task import AdaptationTask
@@ -151,10 +153,39 @@ class _Demo:
             after = predict(task.evaluated, night, range(PANELS))
             if self.with_oracle:
                 found[ORACLE] = self._oracle(adaptation, weights)
-        settings = {"steps of adaptation": str(self.amounts.steps), "CPU threads": str(threads)}
-        findings = DemoFindings(found, history, night, before, after, self.progress.seconds, settings)
         save_pretrained(task.evaluated, self.options.out / "adapted.safetensors", task.label_space, task.card())
-        return DemoResult(found, write_demo_report(findings, self.options.out / "report.html", self._command()))
+        shown = {key: scores for key, scores in found.items() if key != DAY}
+        report = self._report(found, night, threads, curves(history), panels(night, before, after))
+        page, _ = write_report(report, self.options.out / "report.html")
+        print_scores(Console(), shown, night.label_space)
+        return DemoResult(found, page)
+
+    def _report(
+        self,
+        scores: dict[str, Scores],
+        night: SegmentationDataset,
+        threads: int,
+        curves: list[Curve],
+        panels: list[Panel],
+    ) -> RunReport:
+        model = self.options.out / "adapted.safetensors"
+        return RunReport(
+            title="dsrnss demo: from day to night",
+            settings={"steps of adaptation": str(self.amounts.steps), "CPU threads": str(threads)},
+            machine=machine(),
+            seconds=self.progress.seconds,
+            label_space=night.label_space,
+            scores=scores,
+            command=self._command(),
+            test_set=f"{len(night)} night scenes that no training step has seen",
+            curves=curves,
+            panels=panels,
+            next_steps=[
+                f"`dsrnss segment PHOTO.jpg --out out --model {model}`",
+                "`dsrnss fit --config synthnight/adapt.yaml` runs the same adaptation with logs and checkpoints.",
+            ],
+            notes=NOTES,
+        )
 
     # --- phases ---------------------------------------------------------------------------------------------------
 
