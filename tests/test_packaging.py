@@ -13,7 +13,7 @@ import dsrnss
 from dsrnss.experiment import files as experiments
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = [name for name in experiments.packaged_names() if not name.startswith("baselines/")]
+EXPERIMENTS = [name for name in experiments.packaged_names() if not name.startswith(("baselines/", "overlays/"))]
 
 
 @pytest.fixture(scope="module")
