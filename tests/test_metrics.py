@@ -86,6 +86,12 @@ def test_absent_classes_count_zero_in_the_official_mean_only():
     assert np.isnan(found.iou[1]) and found.iou[13] == 1
 
 
+def test_a_class_that_is_only_predicted_counts_zero_and_a_group_without_classes_has_no_mean():
+    found = measure([[[0, 0, 1]]], [[[0, 0, 0]]], TWO)
+    assert found.iou.tolist() == pytest.approx([2 / 3, 0]) and found.mean_iou == pytest.approx(1 / 3)
+    assert found.mean_iou_dynamic == 0 and np.isnan(found.mean_iou_small)
+
+
 def test_nothing_labelled_is_no_division_by_zero():
     found = measure([[[0]]], [[[255]]])
     assert found.mean_iou == 0 and found.pixel_accuracy == 0

@@ -9,7 +9,6 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dsrnss.labels import IGNORE_INDEX, LabelSpace
-from dsrnss.reporting.content import ModelScores
 
 
 @dataclass(frozen=True)
@@ -150,10 +149,3 @@ def pixel_accuracy(predictions: Tensor, labels: Tensor) -> Tensor:
     """Share of labelled pixels that are right: (B, H, W) each -> scalar; 0 where nothing is labelled."""
     known = labels != IGNORE_INDEX
     return ((predictions == labels) & known).sum() / known.sum().clamp(min=1)
-
-
-def model_scores(name: str, scores: Scores) -> ModelScores:
-    """Scores as the report takes them."""
-    return ModelScores(
-        name, scores.iou, scores.mean_iou, scores.mean_iou_dynamic, scores.mean_iou_small, scores.pixel_accuracy
-    )

@@ -6,7 +6,7 @@ from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.files import packaged_names
 
 BASELINES = [name for name in packaged_names() if name.startswith("baselines/")]
-BASES = [name for name in packaged_names() if name not in BASELINES]
+BASES = [name for name in packaged_names() if not name.startswith(("baselines/", "overlays/"))]
 REAL = [name for name in BASES if name.startswith("cityscapes_")]
 SMALL = {"mit_b5": "mit_b0", "resnet101_v1c": "resnet18_v1c", "resnet101": "resnet18"}
 
@@ -71,3 +71,11 @@ def test_baselines_switch_parts_off(base: str, baseline: str) -> None:
     assert (task.method.reference is not None) == (name != "dacs")
     assert task.student.config.hrda == (name == "hrda")
     assert (cli.datamodule.rare_class_sampling is None) == (name == "dacs")
+
+
+def test_hrda_goes_on_top_of_the_whole_method() -> None:
+    plain, cli = _build("synthnight/adapt.yaml"), _build("synthnight/adapt.yaml", "overlays/dsrnss_hrda.yaml")
+    assert cli.name == "synthnight/adapt+dsrnss_hrda"
+    assert cli.model.student.config.hrda and not plain.model.student.config.hrda
+    method = cli.model.method
+    assert method.config.prototypes.enabled and method.config.mixing.co_occurrence and method.bank.config.size == 1

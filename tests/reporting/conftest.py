@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dsrnss.labels import CITYSCAPES
-from dsrnss.reporting.report import Curve, DemoReport, ModelScores, Panel
+from dsrnss.metrics import Scores
+from dsrnss.reporting.content import Curve, Panel, RunReport
 
 
 @pytest.fixture
@@ -22,7 +23,28 @@ def make_panel():
 
 
 @pytest.fixture
-def make_report(make_panel):
+def make_scores():
+    """Scores of given IoUs, with the means that `metrics.scores` takes of them."""
+
+    def make(iou, accuracy=0.5):
+        counted = np.nan_to_num(iou)
+        dynamic, small = list(CITYSCAPES.dynamic), list(CITYSCAPES.small)
+        return Scores(
+            iou=iou,
+            mean_iou=counted.mean(),
+            mean_iou_present=np.mean(iou[~np.isnan(iou)]) if counted.any() else math.nan,
+            mean_iou_dynamic=counted[dynamic].mean(),
+            mean_iou_small=counted[small].mean(),
+            mean_iou_dynamic_small=counted[sorted({*dynamic, *small})].mean(),
+            pixel_accuracy=accuracy,
+            confusion=np.zeros((len(iou), len(iou)), np.int64),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_report(make_panel, make_scores):
     def make(**changes):
         before = np.linspace(0.1, 0.82, 19)
         after = before + 0.061
@@ -35,8 +57,8 @@ def make_report(make_panel):
             "seconds": {"adapt to night": 245.0, "evaluate": 8.04},
             "label_space": CITYSCAPES,
             "scores": {
-                "source-only": ModelScores.from_iou("Source-only", before, 0.7, CITYSCAPES),
-                "adapted": ModelScores.from_iou("Adapted", after, 0.75, CITYSCAPES),
+                "source-only": make_scores(before, 0.7),
+                "adapted": make_scores(after, 0.75),
             },
             "curves": [
                 Curve("mixed", "", [(step, 2 / (step + 1)) for step in range(200)], "loss"),
@@ -44,8 +66,9 @@ def make_report(make_panel):
             ],
             "panels": [make_panel(f"test/{i:05d}", seed=i) for i in range(2)],
             "command": "dsrnss demo --seed 0",
+            "test_set": "night scenes that no training step has seen",
             "next_steps": ["Segment a photograph: `dsrnss segment photo.jpg --out out`"],
         }
-        return DemoReport(**(values | changes))
+        return RunReport(**(values | changes))
 
     return make

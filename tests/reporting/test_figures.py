@@ -7,7 +7,7 @@ from PIL import Image
 
 from dsrnss.errors import ConfigError
 from dsrnss.labels import CITYSCAPES
-from dsrnss.reporting.figures import contact_sheet, label_uri, overlay, panel_row, photo_uri
+from dsrnss.reporting.figures import contact_sheet, label_uri, overlay, photo_uri
 
 
 def decode(uri):
@@ -54,8 +54,3 @@ def test_contact_sheet_says_what_is_wrong():
         contact_sheet([[]], ["one"])
     with pytest.raises(ConfigError, match="1 titles"):
         contact_sheet([[np.zeros((4, 4, 3), np.uint8)] * 2], ["one"])
-
-
-def test_a_panel_is_one_strip(make_panel):
-    four, five = panel_row(make_panel(), CITYSCAPES), panel_row(make_panel(reference=True), CITYSCAPES)
-    assert five.width - four.width == 96 + 6

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from dsrnss.labels import CITYSCAPES
-from dsrnss.reporting import print_scores
+from dsrnss.reporting.tables import print_scores
 from dsrnss.reporting.wording import clock, signed
 
 

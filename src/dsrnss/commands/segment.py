@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsrnss.commands.arguments import add_import, import_modules, whole_number
+from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import error, next_step, notice
 from dsrnss.errors import ImageError
+from dsrnss.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from dsrnss.inference.batch import PictureRecord, Summary
@@ -149,23 +151,12 @@ def _load(args: argparse.Namespace) -> "Segmenter":
 def _segment_with_progress(
     segmenter: "Segmenter", pictures: list[Path], args: argparse.Namespace, summary: "Summary"
 ) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from dsrnss.inference.batch import segment_pictures
 
-    console = Console(stderr=True)
-    columns = (TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    quiet = len(pictures) == 1 or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=len(pictures))
+    with ProgressDisplay() as display:
+        display.begin("pictures", len(pictures))
         segment_pictures(
-            segmenter,
-            pictures,
-            args.out,
-            summary,
-            max_megapixels=args.max_megapixels,
-            advance=lambda: progress.advance(task),
+            segmenter, pictures, args.out, summary, max_megapixels=args.max_megapixels, advance=display.advance
         )
 
 
@@ -182,14 +173,9 @@ def _report(summary: "Summary", file: Path) -> None:
 
 
 def _print_table(records: "list[PictureRecord]") -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    table = Table("picture", "size", "largest classes", box=None, header_style="bold", pad_edge=False)
+    table = plain_table("picture", "size", "largest classes")
     table.add_column("confidence", justify="right")
     table.add_column("seconds", justify="right")
     for record in records[:_MOST_ROWS]:
@@ -201,7 +187,7 @@ def _print_table(records: "list[PictureRecord]") -> None:
             f"{record.mean_confidence:.2f}",
             f"{record.seconds:.1f}",
         )
-    console.print(table)
+    wide_console().print(table)
     if len(records) > _MOST_ROWS:
         print(f"... and {len(records) - _MOST_ROWS} more, all in the summary.")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsrnss.commands.arguments import add_import, import_modules
+from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import next_step, notice
 from dsrnss.errors import ConfigError, UsageError, did_you_mean
 
@@ -176,13 +177,11 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, header: bool = True) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
+    table = plain_table(show_header=header)
     for index, title in enumerate(columns):
         table.add_column(title, no_wrap=index == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=False).print(table)
+    wide_console().print(table)

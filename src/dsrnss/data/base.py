@@ -196,9 +196,10 @@ def decode(path: str | Path) -> Image.Image:
         ImageError: If it is no picture, or damaged.
     """
     try:
-        with Image.open(path) as picture:
+        picture = Image.open(path)
+        with picture:
             picture.load()
-            return picture
+        return picture
     except FileNotFoundError as error:
         raise DataError(f"File not found: '{path}'.") from error
     except UnidentifiedImageError as error:

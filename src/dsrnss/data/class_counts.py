@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.data.base import histogram, read_label
-from dsrnss.data.parallel import Progress, counting, parallel_map
+from dsrnss.data.parallel import Progress, parallel_map
 from dsrnss.data.writing import atomic
 from dsrnss.errors import DataError
 from dsrnss.labels import LabelSpace
+from dsrnss.progress import counting
 
 Counts = npt.NDArray[np.int64]
 LabelFile = tuple[Path, bool]

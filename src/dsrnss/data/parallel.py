@@ -1,9 +1,8 @@
 """One way to do the same thing to many items in several processes."""
 
-import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -15,25 +14,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""
-
-
-@contextlib.contextmanager
-def counting(what: str) -> Iterator[Progress]:
-    """A bar on stderr, if that is a terminal, for a function that reports its progress.
-
-    Args:
-        what: What is done, in front of the bar.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
 
 _job: tuple[Callable[[Any, Any], Any], Any] | None = None
 

@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from rich.console import Console
 
 from dsrnss.data.alignment_store import AlignedPairs
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.parallel import available_cores
 from dsrnss.data.synthnight.dataset import SynthNight
-from dsrnss.demo.findings import DemoFindings, write_demo_report
+from dsrnss.demo.findings import NOTES, curves, machine, panels
 from dsrnss.errors import ConfigError
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.interruption import interruptible
 from dsrnss.metrics import Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, save_pretrained
-from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY
-from dsrnss.reporting.progress import DemoProgress
+from dsrnss.progress import ProgressDisplay
+from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, Curve, Panel, RunReport
+from dsrnss.reporting.report import write_report
+from dsrnss.reporting.tables import print_scores
 from dsrnss.training.callbacks.history import History
 from dsrnss.training.evaluation import evaluate, predict
 from dsrnss.training.task import AdaptationTask
@@ -116,7 +119,7 @@ class _Demo:
     def __init__(self, options: DemoOptions) -> None:
         self.options, self.amounts = options, AMOUNTS[options.length]
         self.with_oracle = options.oracle or options.length == "full"
-        self.progress = DemoProgress(self._phases())
+        self.progress = ProgressDisplay(self._phases(), console=Console())
 
     def _phases(self) -> dict[str, float]:
         a = self.amounts
@@ -150,10 +153,39 @@ class _Demo:
             after = predict(task.evaluated, night, range(PANELS))
             if self.with_oracle:
                 found[ORACLE] = self._oracle(adaptation, weights)
-        settings = {"steps of adaptation": str(self.amounts.steps), "CPU threads": str(threads)}
-        findings = DemoFindings(found, history, night, before, after, self.progress.seconds, settings)
         save_pretrained(task.evaluated, self.options.out / "adapted.safetensors", task.label_space, task.card())
-        return DemoResult(found, write_demo_report(findings, self.options.out / "report.html", self._command()))
+        shown = {key: scores for key, scores in found.items() if key != DAY}
+        report = self._report(found, night, threads, curves(history), panels(night, before, after))
+        page, _ = write_report(report, self.options.out / "report.html")
+        print_scores(Console(), shown, night.label_space)
+        return DemoResult(found, page)
+
+    def _report(
+        self,
+        scores: dict[str, Scores],
+        night: SegmentationDataset,
+        threads: int,
+        curves: list[Curve],
+        panels: list[Panel],
+    ) -> RunReport:
+        model = self.options.out / "adapted.safetensors"
+        return RunReport(
+            title="dsrnss demo: from day to night",
+            settings={"steps of adaptation": str(self.amounts.steps), "CPU threads": str(threads)},
+            machine=machine(),
+            seconds=self.progress.seconds,
+            label_space=night.label_space,
+            scores=scores,
+            command=self._command(),
+            test_set=f"{len(night)} night scenes that no training step has seen",
+            curves=curves,
+            panels=panels,
+            next_steps=[
+                f"`dsrnss segment PHOTO.jpg --out out --model {model}`",
+                "`dsrnss fit --config synthnight/adapt.yaml` runs the same adaptation with logs and checkpoints.",
+            ],
+            notes=NOTES,
+        )
 
     # --- phases ---------------------------------------------------------------------------------------------------
 
@@ -191,11 +223,11 @@ class _Demo:
 
     def _prepare(self, *sets: SegmentationDataset) -> None:
         rendered = [scenes(dataset) for dataset in sets]
-        self.progress.start("render scenes", sum(len(dataset) * (1 + dataset.references) for dataset in rendered))
+        self.progress.begin("render scenes", sum(len(dataset) * (1 + dataset.references) for dataset in rendered))
         for dataset in rendered:
             dataset.prepare(progress=self._counter(1 + dataset.references))
         pairs = [dataset for dataset in sets if isinstance(dataset, AlignedPairs)]
-        self.progress.start("align night with day", sum(len(dataset) for dataset in pairs))
+        self.progress.begin("align night with day", sum(len(dataset) for dataset in pairs))
         for pair in pairs:
             pair.prepare(progress=self._counter())
 
@@ -226,7 +258,7 @@ class _Demo:
 
     def _fit(self, phase: str, experiment: ExperimentCLI, *, check: bool = True) -> History:
         trainer = experiment.trainer
-        self.progress.start(phase, trainer.max_steps)
+        self.progress.begin(phase, trainer.max_steps)
         history = History(lambda loss: self.progress.advance(loss=loss), every=max(trainer.max_steps // 60, 1))
         trainer.callbacks.append(history)  # type: ignore[attr-defined]
         if not check:
@@ -236,7 +268,7 @@ class _Demo:
         return history
 
     def _score(self, phase: str, network: Segmentor, dataset: SegmentationDataset, also: int = 0) -> Scores:
-        self.progress.start(phase, len(dataset) + also)
+        self.progress.begin(phase, len(dataset) + also)
         return evaluate(network, dataset, advance=self.progress.advance)
 
     def _command(self) -> str:

@@ -1,4 +1,4 @@
-"""What a demo report says, free of how it looks."""
+"""What a report says, free of how it looks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,87 +10,12 @@ import numpy.typing as npt
 
 from dsrnss.errors import ConfigError
 from dsrnss.labels import LabelSpace
+from dsrnss.metrics import Scores
 
 SOURCE_ONLY = "source-only"
 ADAPTED = "adapted"
 ORACLE = "oracle"
 DAY = "day"
-
-STANDARD_NOTES = (
-    "The scenes are drawn by a program. They show that the method works on this machine; they do not say how well a "
-    "network does on photographs.",
-    "This is one run with one seed. Another seed moves the mean IoU by a point or two and single rare classes by much "
-    "more.",
-    "The network is small and trained for minutes. The paper's networks are trained for hours on real pictures.",
-)
-"""What every demo must admit, whatever its numbers."""
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
-
-
-@dataclass(frozen=True)
-class ModelScores:
-    """How well one network did on one set of pictures; every number is a fraction in [0, 1].
-
-    Args:
-        name: What the terminal table and the JSON file call the network; the page goes by the key in
-            `DemoReport.scores`.
-        iou: (C,) IoU of each class; nan where the class occurs neither in the truth nor in the prediction.
-        mean_iou: Mean over the classes that occur.
-        mean_iou_dynamic: The same over the dynamic classes; nan if none occurs.
-        mean_iou_small: The same over the small classes; nan if none occurs.
-        pixel_accuracy: Share of the labelled pixels that are right.
-    """
-
-    name: str
-    iou: npt.NDArray[np.float64]
-    mean_iou: float
-    mean_iou_dynamic: float
-    mean_iou_small: float
-    pixel_accuracy: float
-
-    @classmethod
-    def from_iou(cls, name: str, iou: npt.ArrayLike, pixel_accuracy: float, label_space: LabelSpace) -> "ModelScores":
-        """Take the means of a list of IoUs.
-
-        Args:
-            name: How the report calls the network.
-            iou: (C,) IoU in [0, 1], nan where a class does not occur.
-            pixel_accuracy: Share of the labelled pixels that are right.
-            label_space: Says which classes are dynamic and small.
-
-        Raises:
-            ConfigError: If there is not one IoU a class.
-        """
-        values = np.asarray(iou, dtype=np.float64)
-        if values.shape != (label_space.num_classes,):
-            raise ConfigError(f"'{name}' has IoUs of shape {values.shape}; expected ({label_space.num_classes},).")
-        dynamic, small = values[list(label_space.dynamic)], values[list(label_space.small)]
-        return cls(name, values, _mean(values), _mean(dynamic), _mean(small), float(pixel_accuracy))
-
-    @classmethod
-    def from_confusion(cls, name: str, confusion: npt.ArrayLike, label_space: LabelSpace) -> "ModelScores":
-        """Compute the scores from a confusion matrix.
-
-        Args:
-            name: How the report calls the network.
-            confusion: (C, C) pixel counts, rows truth, columns prediction, ignored pixels left out.
-            label_space: Says which classes are dynamic and small.
-
-        Raises:
-            ConfigError: If the matrix does not fit the label space.
-        """
-        counts = np.asarray(confusion, dtype=np.float64)
-        if counts.shape != (label_space.num_classes,) * 2:
-            raise ConfigError(f"'{name}' has a confusion matrix {counts.shape} for {label_space.num_classes} classes.")
-        hits = counts.diagonal()
-        union = counts.sum(0) + counts.sum(1) - hits
-        iou = np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
-        accuracy = float(hits.sum() / counts.sum()) if counts.sum() > 0 else math.nan
-        return cls.from_iou(name, iou, accuracy, label_space)
 
 
 @dataclass(frozen=True)
@@ -132,8 +57,8 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class DemoReport:
-    """Everything a demo report shows.
+class RunReport:
+    """Everything that the page of a run shows: a network before and after its adaptation.
 
     Args:
         title: Heading of the page.
@@ -143,12 +68,12 @@ class DemoReport:
         label_space: The classes.
         scores: "source-only" and "adapted"; optionally "oracle" (trained on labelled night) and "day" (source-only, on
             day pictures).
+        command: The exact command that repeats the run.
+        test_set: What the scores were measured on, to be put behind "on".
         curves: Training curves.
         panels: Scenes to show.
-        command: The exact command that repeats the run.
         next_steps: What to try next; text between backticks is set as code.
         notes: What the numbers do not say; backticks as above.
-        test_set: What the scores were measured on, to be put behind "on".
         created: When the report was made.
     """
 
@@ -157,13 +82,13 @@ class DemoReport:
     machine: Mapping[str, str]
     seconds: Mapping[str, float]
     label_space: LabelSpace
-    scores: Mapping[str, ModelScores]
+    scores: Mapping[str, Scores]
+    command: str
+    test_set: str
     curves: Sequence[Curve] = ()
     panels: Sequence[Panel] = ()
-    command: str = "dsrnss demo"
     next_steps: Sequence[str] = ()
-    notes: Sequence[str] = STANDARD_NOTES
-    test_set: str = "night scenes that no training step has seen"
+    notes: Sequence[str] = ()
     created: datetime = field(default_factory=lambda: datetime.now().astimezone())
 
     def __post_init__(self) -> None:
@@ -174,7 +99,7 @@ class DemoReport:
         """
         missing = [key for key in (SOURCE_ONLY, ADAPTED) if key not in self.scores]
         if missing:
-            raise ConfigError(f"A demo report compares '{SOURCE_ONLY}' with '{ADAPTED}'; without scores: {missing}.")
+            raise ConfigError(f"A report compares '{SOURCE_ONLY}' with '{ADAPTED}'; without scores: {missing}.")
         for key, scores in self.scores.items():
             if scores.iou.shape != (self.label_space.num_classes,):
                 raise ConfigError(f"'{key}' has IoUs {scores.iou.shape} for {self.label_space.num_classes} classes.")

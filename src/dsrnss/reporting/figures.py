@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dsrnss.errors import ConfigError
 from dsrnss.labels import LabelSpace
-from dsrnss.reporting.content import Panel
 
 Picture = npt.NDArray[np.uint8] | Image.Image
 """(H, W, 3) or (H, W) uint8, or a Pillow image."""
@@ -92,17 +91,6 @@ def _arrange(
             sheet.paste(picture, (x, top + above))
         top += heights[index] + _GAP
     return sheet
-
-
-def panel_row(panel: Panel, label_space: LabelSpace, *, cell_width: int | None = None) -> Image.Image:
-    """One scene as a strip: night, day reference if there is one, truth, source-only, adapted."""
-    pictures: list[Picture] = [panel.night]
-    titles = ["night", "truth", "source-only", "adapted"]
-    if panel.reference is not None:
-        pictures.append(panel.reference)
-        titles.insert(1, "day reference")
-    pictures += [label_space.colorize(labels) for labels in (panel.truth, panel.source_only, panel.adapted)]
-    return contact_sheet([pictures], titles, cell_width=cell_width)
 
 
 def photo_uri(image: npt.NDArray[np.uint8], max_width: int) -> str:

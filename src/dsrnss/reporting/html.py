@@ -1,4 +1,4 @@
-"""The demo report as one HTML page that needs nothing else: styles, curves and pictures are inside it."""
+"""The report of a run as one HTML page that needs nothing else: styles, curves and pictures are inside it."""
 
 import math
 import re
@@ -10,37 +10,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from dsrnss.labels import LabelSpace
+from dsrnss.metrics import Scores
 from dsrnss.reporting.charts import build_charts
-from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, DemoReport, ModelScores, Panel
+from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, Panel, RunReport
 from dsrnss.reporting.figures import label_uri, photo_uri
 from dsrnss.reporting.wording import clock, percent, signed, trend
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table of scores; numbers are fractions, nan where there is none."""
+    """A number before and after adaptation, of a class or a mean; fractions, nan where there is none."""
 
     name: str
-    colour: str
-    tags: tuple[str, ...]
     before: float
     after: float
-    oracle: float
-
-    @property
-    def change(self) -> float:
-        """Adapted minus source-only; nan if either is missing."""
-        return self.after - self.before
-
-
-@dataclass(frozen=True)
-class Headline:
-    """One of the three numbers at the top: a mean IoU before and after, as fractions."""
-
-    name: str
-    detail: str
-    before: float
-    after: float
+    oracle: float = math.nan
+    colour: str = ""
+    tags: tuple[str, ...] = ()
+    detail: str = ""
 
     @property
     def change(self) -> float:
@@ -59,7 +46,7 @@ class Picture:
     size: tuple[int, int]
 
 
-def render_report(report: DemoReport, *, picture_width: int = 512) -> str:
+def render_report(report: RunReport, *, picture_width: int = 512) -> str:
     """Lay out a report.
 
     Args:
@@ -112,7 +99,7 @@ def _code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _verdict(report: DemoReport) -> str:
+def _verdict(report: RunReport) -> str:
     before, after = report.scores[SOURCE_ONLY].mean_iou, report.scores[ADAPTED].mean_iou
     change = after - before
     if math.isnan(change):
@@ -126,54 +113,54 @@ def _verdict(report: DemoReport) -> str:
     return text
 
 
-def _headlines(report: DemoReport) -> list[Headline]:
-    space, before, after = report.label_space, report.scores[SOURCE_ONLY], report.scores[ADAPTED]
-
-    def members(classes: tuple[int, ...]) -> str:
-        return ", ".join(space.names[index] for index in classes) or "none in this label space"
-
-    present = int((~np.isnan(after.iou)).sum())
-    everything = f"mean of {'all' if present == space.num_classes else 'the'} {present} classes" + (
-        "" if present == space.num_classes else " that occur"
-    )
+def _headlines(report: RunReport) -> list[Row]:
+    space = report.label_space
+    names = [", ".join(space.names[i] for i in group) for group in (space.dynamic, space.small)]
     return [
-        Headline("Mean IoU", everything, before.mean_iou, after.mean_iou),
-        Headline("Dynamic classes", members(space.dynamic), before.mean_iou_dynamic, after.mean_iou_dynamic),
-        Headline("Small classes", members(space.small), before.mean_iou_small, after.mean_iou_small),
+        _row(report, "Mean IoU", "mean_iou", f"mean of all {space.num_classes} classes"),
+        _row(report, "Dynamic classes", "mean_iou_dynamic", names[0] or "none in this label space"),
+        _row(report, "Small classes", "mean_iou_small", names[1] or "none in this label space"),
     ]
 
 
-def _class_rows(report: DemoReport) -> list[Row]:
+def _class_rows(report: RunReport) -> list[Row]:
     space, scores = report.label_space, report.scores
     return [
         Row(
             name=name,
-            colour="#{:02x}{:02x}{:02x}".format(*space.palette[index]),
-            tags=tuple(group for group in ("dynamic", "small") if index in getattr(space, group)),
             before=float(scores[SOURCE_ONLY].iou[index]),
             after=float(scores[ADAPTED].iou[index]),
             oracle=float(scores[ORACLE].iou[index]) if ORACLE in scores else math.nan,
+            colour=_colour(space, index),
+            tags=tuple(group for group in ("dynamic", "small") if index in getattr(space, group)),
         )
         for index, name in enumerate(space.names)
     ]
 
 
-def _mean_rows(report: DemoReport) -> list[Row]:
-    def row(name: str, attribute: str) -> Row:
-        def take(key: str) -> float:
-            return float(getattr(report.scores[key], attribute)) if key in report.scores else math.nan
-
-        return Row(name, "", (), take(SOURCE_ONLY), take(ADAPTED), take(ORACLE))
-
+def _mean_rows(report: RunReport) -> list[Row]:
     return [
-        row("Mean of all classes", "mean_iou"),
-        row("Mean of dynamic classes", "mean_iou_dynamic"),
-        row("Mean of small classes", "mean_iou_small"),
-        row("Pixels right", "pixel_accuracy"),
+        _row(report, "Mean of all classes", "mean_iou"),
+        _row(report, "Mean of dynamic classes", "mean_iou_dynamic"),
+        _row(report, "Mean of small classes", "mean_iou_small"),
+        _row(report, "Pixels right", "pixel_accuracy"),
     ]
 
 
-def _ladder(report: DemoReport) -> list[tuple[str, ModelScores, str]]:
+def _row(report: RunReport, name: str, attribute: str, detail: str = "") -> Row:
+    """A mean of all networks."""
+    before, after, oracle = (
+        float(getattr(report.scores[key], attribute)) if key in report.scores else math.nan
+        for key in (SOURCE_ONLY, ADAPTED, ORACLE)
+    )
+    return Row(name, before, after, oracle, detail=detail)
+
+
+def _colour(space: LabelSpace, index: int) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*space.palette[index])
+
+
+def _ladder(report: RunReport) -> list[tuple[str, Scores, str]]:
     """The networks from the night as found to the day, with what each has seen; empty if only two were scored."""
     told = {
         SOURCE_ONLY: "trained by day, tested at night",
@@ -215,7 +202,7 @@ def _contents(labels: np.ndarray, space: LabelSpace) -> str:
     return ", ".join(largest) or "nothing labelled"
 
 
-def _legend(report: DemoReport) -> list[tuple[str, str]]:
+def _legend(report: RunReport) -> list[tuple[str, str]]:
     """Name and colour of the classes that occur in a panel, and black if anything is ignored there."""
     space, seen = report.label_space, np.zeros(report.label_space.num_classes, bool)
     ignored = False
@@ -225,5 +212,5 @@ def _legend(report: DemoReport) -> list[tuple[str, str]]:
             inside = (ids >= 0) & (ids < space.num_classes)
             seen[ids[inside].astype(np.int64)] = True
             ignored |= not inside.all()
-    legend = [(space.names[i], "#{:02x}{:02x}{:02x}".format(*space.palette[i])) for i in np.flatnonzero(seen)]
+    legend = [(space.names[i], _colour(space, i)) for i in np.flatnonzero(seen).tolist()]
     return legend + ([("not labelled", "#000000")] if ignored else [])

@@ -1,4 +1,4 @@
-"""The demo report: a self-contained page, and its numbers as JSON beside it."""
+"""The report of a run: a self-contained page, and its numbers as JSON beside it."""
 
 import json
 import math
@@ -6,39 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from dsrnss.errors import DsrnssError
-from dsrnss.reporting.content import (
-    ADAPTED,
-    DAY,
-    ORACLE,
-    SOURCE_ONLY,
-    STANDARD_NOTES,
-    Curve,
-    DemoReport,
-    ModelScores,
-    Panel,
-)
+from dsrnss.metrics import Scores
+from dsrnss.reporting.content import RunReport
 from dsrnss.reporting.html import render_report
 from dsrnss.writing import why_not_written, write_atomically
-
-__all__ = [
-    "ADAPTED",
-    "DAY",
-    "ORACLE",
-    "SOURCE_ONLY",
-    "STANDARD_NOTES",
-    "Curve",
-    "DemoReport",
-    "ModelScores",
-    "Panel",
-    "report_numbers",
-    "write_report",
-]
 
 MAX_BYTES = 4_000_000
 _PICTURE_WIDTHS = (512, 384, 256, 160, 96)
 
 
-def write_report(report: DemoReport, path: str | Path) -> list[Path]:
+def write_report(report: RunReport, path: str | Path) -> list[Path]:
     """Write the page and its numbers; either file is replaced as a whole or left as it was.
 
     Args:
@@ -62,7 +39,7 @@ def write_report(report: DemoReport, path: str | Path) -> list[Path]:
     return [page, numbers]
 
 
-def report_numbers(report: DemoReport) -> dict[str, Any]:
+def report_numbers(report: RunReport) -> dict[str, Any]:
     """All numbers of a report as plain JSON values; None stands for a number that does not exist."""
     names = report.label_space.names
     return {
@@ -73,7 +50,7 @@ def report_numbers(report: DemoReport) -> dict[str, Any]:
         "settings": dict(report.settings),
         "machine": dict(report.machine),
         "seconds": {phase: _number(seconds) for phase, seconds in report.seconds.items()},
-        "scores": {key: _scores(scores, names) for key, scores in report.scores.items()},
+        "scores": {key: _scores(key, scores, names) for key, scores in report.scores.items()},
         "gap_closed": _number(report.gap_closed),
         "curves": [
             {
@@ -89,14 +66,14 @@ def report_numbers(report: DemoReport) -> dict[str, Any]:
     }
 
 
-def _scores(scores: ModelScores, names: tuple[str, ...]) -> dict[str, Any]:
+def _scores(name: str, scores: Scores, names: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "name": scores.name,
+        "name": name,
         "mean_iou": _number(scores.mean_iou),
         "mean_iou_dynamic": _number(scores.mean_iou_dynamic),
         "mean_iou_small": _number(scores.mean_iou_small),
         "pixel_accuracy": _number(scores.pixel_accuracy),
-        "iou": {name: _number(iou) for name, iou in zip(names, scores.iou, strict=True)},
+        "iou": {label: _number(iou) for label, iou in zip(names, scores.iou, strict=True)},
     }
 
 
@@ -106,7 +83,7 @@ def _number(value: float) -> float | int | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _small_enough(report: DemoReport) -> str:
+def _small_enough(report: RunReport) -> str:
     """The page with the widest pictures that keep it below `MAX_BYTES`."""
     page = ""
     for width in _PICTURE_WIDTHS:

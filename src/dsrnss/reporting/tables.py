@@ -7,13 +7,14 @@ from rich.table import Table
 from rich.text import Text
 
 from dsrnss.labels import LabelSpace
-from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, ModelScores
+from dsrnss.metrics import Scores
+from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY
 from dsrnss.reporting.wording import percent, signed, trend
 
 
 def print_scores(
     console: Console,
-    scores: Mapping[str, ModelScores],
+    scores: Mapping[str, Scores],
     label_space: LabelSpace,
     more: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
@@ -21,14 +22,15 @@ def print_scores(
 
     Args:
         console: Where to print.
-        scores: One column a network; with both "source-only" and "adapted" a column of differences follows.
+        scores: One column a network or set, by its name; with both "source-only" and "adapted" a column of differences
+            follows.
         label_space: The classes.
         more: Further rows below the means: title -> column -> fraction.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
     for key in scores:
-        table.add_column(scores[key].name, justify="right")
+        table.add_column(key, justify="right")
     compared = SOURCE_ONLY in scores and ADAPTED in scores
     if compared:
         table.add_column("change", justify="right")

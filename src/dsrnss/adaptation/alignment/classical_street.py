@@ -176,7 +176,7 @@ def _descend(level: _Level, parameters: Map, steps: int) -> tuple[float, Map]:
 
 def fit_street(target: Map, reference: Map, starts: Sequence[tuple[float, float]] = STARTS) -> Map:
     """Parameters of the motion from one picture's oriented structure (H, W, 4) to another's: (12,)."""
-    candidates = [(0.0, CENTRE.copy()) for _ in starts]
+    candidates: list[tuple[float, Map]] = [(0.0, CENTRE.copy()) for _ in starts]
     for (_, parameters), (sideways, forward) in zip(candidates, starts, strict=True):
         parameters[3], parameters[5] = sideways, forward
     for blur, step, steps, kept in SCHEDULE:

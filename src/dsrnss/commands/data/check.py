@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import counted, next_step, notice
-from dsrnss.data.parallel import counting
 from dsrnss.errors import UsageError, did_you_mean
+from dsrnss.progress import counting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +58,7 @@ def check(args: argparse.Namespace) -> int:
     with counting("samples") as progress:
         report = check_sets(target.sets, target.groups, workers=args.workers, progress=progress)
     problems = [problem for problem in report.problems if problem.kind not in args.allow]
-    console = _console()
+    console = wide_console()
     _print_sets(console, target, report)
     _print_classes(console, report)
     _print_problems(console, problems, args.show)
@@ -69,8 +70,6 @@ def check(args: argparse.Namespace) -> int:
 
 def stats(args: argparse.Namespace) -> int:
     """Count classes."""
-    from rich.table import Table
-
     from dsrnss.commands.data.targets import resolve
     from dsrnss.data.checking.stats import class_statistics
 
@@ -78,9 +77,9 @@ def stats(args: argparse.Namespace) -> int:
     found = class_statistics(target.sets)
     if not found:
         raise UsageError(f"'{target.title}' has no labelled set to count.")
-    console = _console()
+    console = wide_console()
     for one in found:
-        table = Table(box=None, pad_edge=False, header_style="bold", title=f"{one.name}: {one.labels} labels")
+        table = plain_table(title=f"{one.name}: {one.labels} labels")
         for title in ("class", "pixels", "share", "", "pictures"):
             table.add_column(title, justify="left" if title in ("class", "") else "right", no_wrap=True)
         for name, pixels, share, pictures in zip(one.classes, one.pixels, one.shares, one.pictures, strict=True):
@@ -118,18 +117,8 @@ def as_json(report: "CheckReport", problems: Sequence["Problem"]) -> dict[str, A
     return {"sets": sets, "problems": rows, "samples": report.files, "seconds": round(report.seconds, 2)}
 
 
-def _console() -> "Console":
-    """A console that does not squeeze tables into 80 columns when the output is a file."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
-
-
 def _print_sets(console: "Console", target: "Target", report: "CheckReport") -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     for title in ("set", "pictures", "labels", "references", "height x width"):
         table.add_column(title, justify="right" if title in ("pictures", "labels", "references") else "left")
     for one in report.sets:
@@ -144,14 +133,12 @@ def _print_sets(console: "Console", target: "Target", report: "CheckReport") -> 
 
 def _print_classes(console: "Console", report: "CheckReport") -> None:
     """A column of shares in percent for each labelled set, a table for each label space."""
-    from rich.table import Table
-
     spaces: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     for one in report.sets:
         if one.labels:
             spaces[one.classes].append(one)
     for classes, sets in spaces.items():
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = plain_table()
         table.add_column("class, %", no_wrap=True)
         for one in sets:
             table.add_column(one.name.replace("/", "/\n"), justify="right", overflow="fold", min_width=6)

@@ -8,7 +8,7 @@ from typing import Any
 from dsrnss.commands.arguments import whole_number
 from dsrnss.commands.data import check, show, submission
 from dsrnss.console import next_step
-from dsrnss.data.parallel import counting
+from dsrnss.progress import counting
 
 LAYOUTS = ("cityscapes_darkzurich", "cityscapes_acdc")
 """Those of `dsrnss.data.stand_in.layouts`, which needs numpy."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from dsrnss.commands.arguments import whole_number
 from dsrnss.console import counted
-from dsrnss.data.parallel import counting
+from dsrnss.progress import counting
 
 KINDS = ("darkzurich", "acdc")
 

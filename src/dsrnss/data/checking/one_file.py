@@ -147,9 +147,9 @@ def _read(path: Path, findings: list[Finding]) -> Image.Image | None:
     fault = png_fault(data) if data.startswith(_PNG) else "" if data else "the file is empty."
     if not fault:
         try:
-            with Image.open(io.BytesIO(data)) as picture:
-                picture.load()
-                return picture
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+            return picture
         except UnidentifiedImageError:
             fault = f"no picture ({len(data)} bytes)."
         except Exception as error:  # a decoder may raise anything on a broken file, and the check goes on

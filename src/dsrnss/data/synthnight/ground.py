@@ -114,7 +114,8 @@ def _look_up(kind: str, x: Array, z: Array, dx: int, dz: int) -> Array:
     row &= NOISE - 1
     row *= NOISE
     row += column
-    return noise_tile(kind).ravel().take(row)
+    found: Array = noise_tile(kind).ravel().take(row)
+    return found
 
 
 def _stripes(x: Array, period: float, share: float) -> Array:
@@ -154,7 +155,8 @@ def _albedo(hits: _Hits, scene: Scene, labels: Array) -> Array:
         from_middle = np.abs(lateral + np.float32(0.5 * half))
         code[(np.abs(from_middle - np.float32(0.7)) < 0.05) & road] = 4
     code[kerb] = 2
-    return bands.take(code)
+    painted: Array = bands.take(code)
+    return painted
 
 
 def _paint(hits: _Hits, scene: Scene, labels: Array, light: Array | float, width: int) -> Array:
@@ -195,4 +197,5 @@ def _daylight(canvas: Canvas, hits: _Hits, scene: Scene) -> Array | float:
     index = ((hits.along + np.float32(7.0)) / np.float32(SHADE_STEP)).astype(np.int32)
     casting = table.take(index, mode="clip")
     distance = np.float32(scene.road.frontage(sun.side)) - np.float32(sun.side) * hits.lateral
-    return np.where(distance < casting * np.float32(0.9 * sun.shadow), np.float32(0.52), np.float32(1.12))
+    light: Array = np.where(distance < casting * np.float32(0.9 * sun.shadow), np.float32(0.52), np.float32(1.12))
+    return light

@@ -11,11 +11,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from dsrnss import __version__
 from dsrnss.errors import CheckpointError
 from dsrnss.models.weights.registry import Entry, Source
+from dsrnss.progress import counting
 from dsrnss.writing import why_not_written
 
 Progress = Callable[[int, int | None], None]
@@ -68,7 +69,7 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Path:
     failures = []
     for source in entry.sources:
         try:
-            with _bar(entry.name) if progress is None else contextlib.nullcontext(progress) as told:
+            with counting(entry.name, "bytes") if progress is None else contextlib.nullcontext(progress) as told:
                 return _download(source, target(entry, source), told)
         except (CheckpointError, OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
@@ -90,22 +91,15 @@ def check(path: Path, source: Source) -> None:
     Raises:
         CheckpointError: If it is another file.
     """
-    if not source.sha256:
-        return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-    if not found.startswith(source.sha256):
-        raise CheckpointError(
-            f"'{path}' has the sha256 {found[:16]}..., expected {source.sha256}...: it is damaged or another file. "
-            "Delete it and fetch it again."
-        )
-
-
-def _digest(file: BinaryIO) -> str:
     digest = hashlib.sha256()
-    while chunk := file.read(CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        while source.sha256 and (chunk := file.read(CHUNK)):
+            digest.update(chunk)
+    if source.sha256 and not digest.hexdigest().startswith(source.sha256):
+        raise CheckpointError(
+            f"'{path}' has the sha256 {digest.hexdigest()[:16]}..., expected {source.sha256}...: it is damaged or "
+            "another file. Delete it and fetch it again."
+        )
 
 
 def _download(source: Source, path: Path, progress: Progress) -> Path:
@@ -114,26 +108,23 @@ def _download(source: Source, path: Path, progress: Progress) -> Path:
     with part.open("ab") as lock, _exclusive(lock):
         if path.is_file():  # another process was faster
             return path
-        _fill_part(source, part, progress)
+        for attempt in range(1, ATTEMPTS + 1):
+            before = part.stat().st_size
+            try:
+                _continue(source, part, progress)
+                break
+            except (_Cut, http.client.IncompleteRead, ConnectionError, TimeoutError) as error:
+                here = part.stat().st_size
+                if attempt == ATTEMPTS or (here == before and attempt > 1):
+                    raise CheckpointError(f"the connection was cut after {_size(here)}") from error
+        _origin(part).unlink(missing_ok=True)
         try:
             check(part, source)
         except CheckpointError:
-            _forget(part)
+            part.unlink()
             raise CheckpointError("the checksum is wrong; what was downloaded is deleted") from None
-        _validator_file(part).unlink(missing_ok=True)
         part.replace(path)
     return path
-
-
-def _fill_part(source: Source, part: Path, progress: Progress) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
-        before = part.stat().st_size
-        try:
-            _continue(source, part, progress)
-            return
-        except (_Cut, http.client.IncompleteRead, ConnectionError, TimeoutError) as error:
-            if attempt == ATTEMPTS or (part.stat().st_size == before and attempt > 1):
-                raise CheckpointError(f"the connection was cut after {_size(part.stat().st_size)}") from error
 
 
 def _continue(source: Source, part: Path, progress: Progress) -> None:
@@ -147,66 +138,48 @@ def _continue(source: Source, part: Path, progress: Progress) -> None:
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and error.headers.get("Content-Range", "") == f"bytes */{start}":
+        if error.code != 416:
+            raise
+        if error.headers.get("Content-Range", "") == f"bytes */{start}":
             return  # nothing was missing
-        if error.code == 416:
-            _forget(part, truncate=True)
-            raise _Cut from error
-        raise
+        part.write_bytes(b"")
+        raise _Cut from error
     with answer:
         resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        done = start if resumed else 0
         length = answer.headers.get("Content-Length")
-        total = (start if resumed else 0) + int(length) if length else None
-        _remember(part, source, answer.headers)
-        _need_room(part, total, start if resumed else 0)
+        total = done + int(length) if length else None
+        # kept, so that halves of two files are never joined; a weak tag (W/...) does not promise the same bytes
+        tag = answer.headers.get("ETag") or "W/"
+        validator = answer.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
+        _origin(part).write_text(json.dumps({"url": source.url, "validator": validator}), encoding="utf-8")
+        free = shutil.disk_usage(part.parent).free
+        if total is not None and total - done > free:
+            raise OSError(errno.ENOSPC, f"{_size(total - done)} are needed and {_size(free)} are free")
         with part.open("ab" if resumed else "wb") as file:
-            _copy(answer, file, progress, start if resumed else 0, total)
-
-
-def _copy(answer: Any, file: BinaryIO, progress: Progress, done: int, total: int | None) -> None:
-    progress(done, total)
-    while chunk := answer.read(CHUNK):
-        file.write(chunk)
-        done += len(chunk)
-        progress(done, total)
-    file.flush()
-    os.fsync(file.fileno())
+            progress(done, total)
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, total)
+            file.flush()
+            os.fsync(file.fileno())
     if total is not None and done < total:
         raise _Cut
 
 
-def _need_room(part: Path, total: int | None, done: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if total is not None and total - done > free:
-        raise OSError(errno.ENOSPC, f"{_size(total - done)} are needed and {_size(free)} are free")
-
-
-def _validator_file(part: Path) -> Path:
+def _origin(part: Path) -> Path:
+    """The file that says where a part comes from."""
     return part.with_name(f"{part.name}.json")
 
 
-def _remember(part: Path, source: Source, headers: Any) -> None:
-    """Keep what tells a server's file from a later one, so that halves of two files are never joined."""
-    tag = headers.get("ETag", "")
-    validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
-    _validator_file(part).write_text(json.dumps({"url": source.url, "validator": validator}), encoding="utf-8")
-
-
 def _validator(part: Path, source: Source) -> str | None:
-    """What was remembered of a part that can be continued; None if it must be begun anew."""
+    """What tells the server's file from a later one; None if the part must be begun anew."""
     try:
-        known = json.loads(_validator_file(part).read_text(encoding="utf-8"))
+        known = json.loads(_origin(part).read_text(encoding="utf-8"))
         return str(known["validator"]) if known["url"] == source.url else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _forget(part: Path, *, truncate: bool = False) -> None:
-    _validator_file(part).unlink(missing_ok=True)
-    if truncate:
-        part.write_bytes(b"")
-    else:
-        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -234,15 +207,3 @@ def _reason(error: Exception) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

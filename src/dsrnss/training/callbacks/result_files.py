@@ -15,7 +15,7 @@ from rich.console import Console
 
 from dsrnss.data.writing import atomic
 from dsrnss.labels import CITYSCAPES, LabelSpace
-from dsrnss.metrics import Scores, model_scores
+from dsrnss.metrics import Scores
 from dsrnss.reporting.result_plots import draw_bars, draw_confusion
 from dsrnss.reporting.tables import print_scores
 
@@ -134,14 +134,13 @@ def print_results(console: Console, results: Mapping[str, Scores], space: LabelS
         results: Name of a set -> its scores.
         space: The classes.
     """
-    columns = {name: model_scores(name, scores) for name, scores in results.items()}
     summaries = {name: scores.summary() for name, scores in results.items()}
     more = {
         title: {name: summary.get(key, math.nan) for name, summary in summaries.items()}
         for title, key in _MORE_ROWS.items()
         if any(key in summary for summary in summaries.values())
     }
-    print_scores(console, columns, space, more)
+    print_scores(console, results, space, more)
 
 
 def _number(value: Any) -> float | None:
