@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsrnss.data.base import data_root, read_image, read_label
+from dsrnss.data.base import read_image, read_label
+from dsrnss.data.location import data_root
 from dsrnss.errors import DataError, DatasetNotFoundError, ImageError
 from dsrnss.labels import CITYSCAPES
 

@@ -14,19 +14,18 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from dsrnss.data.base import (
-    STAND_IN,
     BoxChooser,
     Sample,
     SegmentationDataset,
     Size,
-    data_root,
     image_tensor,
     label_tensor,
-    not_found,
     open_image,
     read_ids,
 )
+from dsrnss.data.benchmark import Benchmark
 from dsrnss.data.class_counts import cached_counts
+from dsrnss.data.location import STAND_IN, Signs, data_root, not_found
 from dsrnss.data.missing import note_missing
 from dsrnss.data.picture_cache import PictureCache
 from dsrnss.errors import ConfigError, DataError, ImageError, did_you_mean
@@ -67,7 +66,9 @@ class FileDataset(SegmentationDataset):
         cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
 
     Attributes:
+        key: Its name on the command line, empty: none.
         folder: Official name of the folder.
+        signs: What the layout is known by: groups of folders below the root, of which one must be there completely.
         splits: Names of the parts.
         labelled_splits: Parts that come with labels.
         counts: Official number of pictures of each split.
@@ -76,12 +77,15 @@ class FileDataset(SegmentationDataset):
         paper: Where it is described.
         licence: On which terms it is given.
         stand_in: Layout of `dsrnss data synthesize` that has a stand-in for it.
+        benchmark: What its test server takes, None: there is none.
 
     Raises:
         ConfigError: If there is no such split, or it cannot be labelled.
     """
 
+    key: ClassVar[str] = ""
     folder: ClassVar[str]
+    signs: ClassVar[Signs] = ()
     splits: ClassVar[tuple[str, ...]]
     labelled_splits: ClassVar[tuple[str, ...]]
     counts: ClassVar[Mapping[str, int]] = {}
@@ -90,6 +94,7 @@ class FileDataset(SegmentationDataset):
     paper: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     stand_in: ClassVar[str | None] = STAND_IN
+    benchmark: ClassVar[Benchmark | None] = None
     label_space: LabelSpace = CITYSCAPES
 
     def __init__(
@@ -116,6 +121,11 @@ class FileDataset(SegmentationDataset):
         self.references = references
         self.cache_dir = cache_dir
         self._counts: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def all_parts(cls, root: str | Path | None = None) -> "dict[str, FileDataset]":
+        """The whole set: each part that may have been downloaded alone, by a name for messages."""
+        return {f"{cls.folder}/{split}": cls(split, root) for split in cls.splits}
 
     @abstractmethod
     def _scan(self, root: Path) -> list[Entry]:

@@ -10,8 +10,7 @@ from golden import Golden, fill_, randn, smooth
 from safetensors.torch import save_file
 from torch import nn
 
-from dsrnss.adaptation.alignment import uawarpc_weights
-from dsrnss.adaptation.alignment import Aligner
+from dsrnss.adaptation.alignment import Aligner, uawarpc_weights
 from dsrnss.adaptation.alignment.uawarpc import UAWarpC, UAWarpCAligner
 from dsrnss.adaptation.alignment.uawarpc_decoders import CHUNK, UncertaintyDecoder
 from dsrnss.adaptation.alignment.uawarpc_network import confidence, upsample

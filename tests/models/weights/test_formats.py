@@ -16,10 +16,10 @@ from dsrnss.models.backbones.mit import MixTransformer
 from dsrnss.models.backbones.resnet import ResNet
 from dsrnss.models.backbones.vgg import VGG16
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
-from dsrnss.models.weights.pretrained import account_of, load_backbone, load_pretrained
 from dsrnss.models.weights.architecture import infer
 from dsrnss.models.weights.files import find
 from dsrnss.models.weights.formats import recognise
+from dsrnss.models.weights.pretrained import account_of, load_backbone, load_pretrained
 
 State = dict[str, Tensor]
 

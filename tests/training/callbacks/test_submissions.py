@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from dsrnss.data import DarkZurich
-from dsrnss.data.submission.archive import BENCHMARKS
 from dsrnss.data.submission.validation import validate_submission
 from dsrnss.errors import ConfigError
 from dsrnss.experiment import remarks
@@ -43,7 +42,7 @@ def write_png():
 @pytest.fixture
 def two_pictures(monkeypatch):
     """A test set of two pictures, where the official one has 151."""
-    monkeypatch.setitem(BENCHMARKS, "darkzurich", replace(BENCHMARKS["darkzurich"], counts=(2,)))
+    monkeypatch.setattr(DarkZurich, "benchmark", replace(DarkZurich.benchmark, counts=(2,)))
 
 
 def predict(writer, trainer, names, size=(1080, 1920), loader=1):

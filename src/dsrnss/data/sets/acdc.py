@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from dsrnss.data.benchmark import LABELS, Benchmark
 from dsrnss.data.files import Entry, FileDataset, find_labels, listing, require
 from dsrnss.errors import ConfigError, did_you_mean
 
@@ -29,7 +30,9 @@ class ACDC(FileDataset):
         ConfigError: If there is no such split or condition, or the split has no labels.
     """
 
+    key = "acdc"
     folder = "ACDC"
+    signs = tuple((f"rgb_anon/{condition}",) for condition in CONDITIONS)
     splits = ("train", "val", "test")
     labelled_splits = ("train", "val")
     counts = MappingProxyType(
@@ -40,6 +43,8 @@ class ACDC(FileDataset):
     paper = "Sakaridis et al., ACDC: The Adverse Conditions Dataset with Correspondences, arXiv 2104.13395"
     licence = "non-commercial; terms with the download"
     stand_in = "cityscapes_acdc"
+    # 500 pictures a condition
+    benchmark = Benchmark("ACDC", (LABELS,), (500, 1000, 1500, 2000), official_size, flat=True)
 
     def __init__(
         self,
@@ -61,6 +66,17 @@ class ACDC(FileDataset):
                 raise ConfigError(f"ACDC has no condition '{condition}'.{did_you_mean(condition, CONDITIONS)}")
         if not self.conditions or len(set(self.conditions)) < len(self.conditions):
             raise ConfigError(f"conditions: expected each once, of {', '.join(CONDITIONS)}, not {[*self.conditions]}.")
+
+    @classmethod
+    def all_parts(cls, root: str | Path | None = None) -> dict[str, FileDataset]:
+        """Every split of every condition, with all labels that are given."""
+        return {
+            f"{cls.folder}/{condition}/{split}": cls(
+                split, root, conditions=(condition,), labelled=split in cls.labelled_splits
+            )
+            for condition in CONDITIONS
+            for split in cls.splits
+        }
 
     def _tag(self) -> str:
         return f"{super()._tag()}_{'_'.join(self.conditions)}"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from dsrnss.data.files import Entry, FileDataset, given_file, listing, require
 from dsrnss.errors import DataError
 
-PARTS = ("train", "val")
+PARTS: tuple[Literal["train", "val"], ...] = ("train", "val")
 RELEASES = (
     ("images/10k", "labels/sem_seg/masks", ".png"),
     ("seg/images", "seg/labels", "_train_id.png"),
@@ -44,7 +44,9 @@ class BDD100kNight(FileDataset):
         ConfigError: If there is no such split.
     """
 
+    key = "bdd100knight"
     folder = "bdd100k"
+    signs = tuple((pictures,) for pictures, _, _ in RELEASES)
     splits = ("trainval", "train", "val")
     labelled_splits = splits
     counts = MappingProxyType({"trainval": 87, "train": 74, "val": 13})
@@ -66,6 +68,11 @@ class BDD100kNight(FileDataset):
         super().__init__(split, root, size, resize_label, cache_dir=cache_dir)
         self.split_file = split_file
         self.attributes_file = attributes_file
+
+    @classmethod
+    def all_parts(cls, root: str | Path | None = None) -> dict[str, FileDataset]:
+        """The two official parts; `trainval` is both of them."""
+        return {f"{cls.folder}/{part}": cls(part, root) for part in PARTS}
 
     @property
     def parts(self) -> tuple[str, ...]:

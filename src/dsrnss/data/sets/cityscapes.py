@@ -35,7 +35,9 @@ class Cityscapes(FileDataset):
         ConfigError: If there is no such split.
     """
 
+    key = "cityscapes"
     folder = "Cityscapes"
+    signs = (("leftImg8bit", "gtFine"),)
     splits = ("train", "val", "test")
     labelled_splits = ("train", "val")
     counts = MappingProxyType({"train": 2975, "val": 500, "test": 1525})

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from dsrnss.console import notice
+from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
 from dsrnss.data.files import Entry, FileDataset, find_labels, given_file, listing, require
 from dsrnss.data.missing import note_missing
 from dsrnss.errors import ConfigError, DataError, did_you_mean
@@ -33,7 +34,9 @@ class DarkZurich(FileDataset):
         ConfigError: If there is no such split or time of day, or pairs are given to a split without.
     """
 
+    key = "darkzurich"
     folder = "DarkZurich"
+    signs = (("rgb_anon/train",), ("rgb_anon/val",), ("rgb_anon/test",))
     splits = ("train", "val", "test")
     labelled_splits = ("val",)
     counts = MappingProxyType({"train": 2416, "train/twilight": 2920, "train/day": 3041, "val": 50, "test": 151})
@@ -41,6 +44,7 @@ class DarkZurich(FileDataset):
     url = "https://www.trace.ethz.ch/publications/2019/GCMA_UIoU"
     paper = "Sakaridis et al., Guided Curriculum Model Adaptation and Uncertainty-Aware Evaluation, arXiv 1901.05946"
     licence = "non-commercial; terms with the download"
+    benchmark = Benchmark("Dark Zurich", (LABELS, DECLARED, CONFIDENCE), (151,), official_size)
 
     def __init__(
         self,

@@ -22,7 +22,9 @@ class NighttimeDriving(FileDataset):
         ConfigError: If there is no such split.
     """
 
+    key = "nighttimedriving"
     folder = "NighttimeDrivingTest"
+    signs = (("leftImg8bit", "gtCoarse_daytime_trainvaltest"),)
     splits = ("test",)
     labelled_splits = ("test",)
     counts = MappingProxyType({"test": 50})

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dsrnss.data.base import data_root, histogram, read_label
+from dsrnss.data.base import histogram, read_label
 from dsrnss.data.files import listing
+from dsrnss.data.location import data_root
 from dsrnss.data.parallel import Progress, parallel_map
 from dsrnss.data.sets.cityscapes import RAW_IDS_ENDING, STATISTICS, TRAIN_IDS_ENDING
 from dsrnss.data.sets.polygons import POLYGONS_ENDING, draw_train_ids
