@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from dsrnss.data.benchmark import LABELS, Benchmark
-from dsrnss.data.files import Entry, FileDataset, find_labels, listing, require
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import find_labels, listing, require
 from dsrnss.errors import ConfigError, did_you_mean
 
 CONDITIONS = ("fog", "night", "rain", "snow")
@@ -19,12 +21,10 @@ class ACDC(FileDataset):
     Args:
         split: `train`, `val` or `test` (labels are kept by the benchmark).
         root: Folder of the set; None: `$DATA_DIR/ACDC`.
-        size: (height, width) that pictures are resized to; None: as on disk (1080, 1920).
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         references: Whether samples carry the clear-day picture of the same place; None: in `train` only.
         conditions: Some of `fog`, `night`, `rain`, `snow`; officially the night alone.
         labelled: Whether samples carry labels; None: in `val` only, since adaptation must not see those of `train`.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+        **common: `size`, `resize_label` and `cache_dir` of `FileDataset`.
 
     Raises:
         ConfigError: If there is no such split or condition, or the split has no labels.
@@ -50,16 +50,17 @@ class ACDC(FileDataset):
         self,
         split: str = "train",
         root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
+        *,
         references: bool | None = None,
         conditions: tuple[str, ...] = ("night",),
         labelled: bool | None = None,
-        cache_dir: str | Path | None = None,
+        **common: Any,
     ) -> None:
-        wanted = split == "train" if references is None else references
-        named = split == "val" if labelled is None else labelled
-        super().__init__(split, root, size, resize_label, wanted, named, cache_dir)
+        super().__init__(split, root, **common)
+        if labelled and split not in self.labelled_splits:
+            raise ConfigError(f"ACDC '{split}' has no labels: set labelled to false.")
+        self.labelled = split == "val" if labelled is None else labelled
+        self.references = split == "train" if references is None else references
         self.conditions = (conditions,) if isinstance(conditions, str) else tuple(conditions)
         for condition in self.conditions:
             if condition not in CONDITIONS:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from dsrnss.console import notice
 from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
-from dsrnss.data.files import Entry, FileDataset, find_labels, given_file, listing, require
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import find_labels, given_file, listing, read_lines, require
 from dsrnss.data.missing import note_missing
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 
@@ -22,13 +23,11 @@ class DarkZurich(FileDataset):
     Args:
         split: `train` (no labels), `val` (labelled) or `test` (labels are kept by the benchmark).
         root: Folder of the set; None: `$DATA_DIR/DarkZurich`.
-        size: (height, width) that pictures are resized to; None: as on disk (1080, 1920).
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         references: Whether samples carry the day picture of the same place; None: in `train` only.
         pairs_file: One file with the pairs of `train` (such as `zurich_dn_pair_train.csv`), as given or below the root;
             None: `corresp/train/<time>/**/*_ref_day.csv`, as shipped.
         time: `night` or, in `train` only, `twilight`.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+        **common: `size`, `resize_label` and `cache_dir` of `FileDataset`.
 
     Raises:
         ConfigError: If there is no such split or time of day, or pairs are given to a split without.
@@ -50,15 +49,13 @@ class DarkZurich(FileDataset):
         self,
         split: str = "train",
         root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
+        *,
         references: bool | None = None,
         pairs_file: str | Path | None = None,
         time: Literal["night", "twilight"] = "night",
-        cache_dir: str | Path | None = None,
+        **common: Any,
     ) -> None:
-        wanted = split == "train" if references is None else references
-        super().__init__(split, root, size, resize_label, wanted, cache_dir=cache_dir)
+        super().__init__(split, root, **common)
         if time not in TIMES:
             raise ConfigError(f"Dark Zurich has no time '{time}'.{did_you_mean(time, TIMES)}")
         if time != "night" and split != "train":
@@ -67,6 +64,7 @@ class DarkZurich(FileDataset):
             raise ConfigError(
                 f"pairs_file is for the split train; the references of '{split}' are found by their names."
             )
+        self.references = split == "train" if references is None else references
         self.pairs_file = pairs_file
         self.time = time
 
@@ -169,12 +167,8 @@ def read_pairs(path: Path) -> dict[str, str]:
     Raises:
         DataError: If the file cannot be read, or a line is not of this form, naming it.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read the pairs '{path}': {error}.") from error
     pairs: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path, "pairs"), 1):
         cells = [_frame(cell) for cell in line.split(",")]
         if len(cells) == 2 and all(cell.startswith("train/") for cell in cells):
             pairs[cells[0]] = cells[1]

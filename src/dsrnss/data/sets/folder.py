@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from dsrnss.data.files import Entry, FileDataset, given_file, require
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import given_file, read_lines, require
 from dsrnss.data.sets.label_files import LABELS_FILE, read_label_space
 from dsrnss.errors import ConfigError, DataError, DatasetNotFoundError
 from dsrnss.labels import CITYSCAPES, LabelSpace
@@ -33,11 +35,9 @@ class Folder(FileDataset):
         labels_file: The classes: a YAML file, as given or below the root, or `cityscapes` for its 19 classes.
         pairs_file: CSV of `picture,reference`, paths below the root, endings optional; pictures not named are left out.
             None: references by name.
-        size: (height, width) that pictures are resized to; None: as on disk.
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         labelled: Whether samples carry labels; None: if there is a folder of labels.
         references: Whether samples carry references; None: if there is a folder of them, or a list of pairs.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+        **common: `size`, `resize_label` and `cache_dir` of `FileDataset`.
 
     Raises:
         ConfigError: If the split is no name of a subfolder.
@@ -52,18 +52,17 @@ class Folder(FileDataset):
         self,
         root: str | Path,
         split: str | None = None,
+        *,
         images: str = "images",
         labels: str = "labels",
         refs: str = "refs",
         labels_file: str | Path = LABELS_FILE,
         pairs_file: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
         labelled: bool | None = None,
         references: bool | None = None,
-        cache_dir: str | Path | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(split or WHOLE, root, size, resize_label, cache_dir=cache_dir)
+        super().__init__(split or WHOLE, root, **common)
         if split is not None and (Path(split).is_absolute() or ".." in Path(split).parts):
             raise ConfigError(f"split '{split}' is no name of a subfolder of '{images}'.")
         if pairs_file is not None and references is False:
@@ -219,8 +218,8 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
         DataError: If the file cannot be read, is empty, or a line is no pair, naming it.
     """
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.reader(read_lines(path, "pairs"), skipinitialspace=True))
+    except csv.Error as error:
         raise DataError(f"Cannot read the pairs '{path}': {error}.") from error
     pairs = []
     for number, row in enumerate(rows, 1):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dsrnss.data.base import histogram, read_label
-from dsrnss.data.files import listing
+from dsrnss.data.listing import listing
 from dsrnss.data.location import data_root
 from dsrnss.data.parallel import Progress, parallel_map
 from dsrnss.data.sets.cityscapes import RAW_IDS_ENDING, STATISTICS, TRAIN_IDS_ENDING
