@@ -126,15 +126,7 @@ class FileDataset(SegmentationDataset):
         """List the samples in a fixed order; raises DataError where files are missing."""
 
     def _root(self) -> Path:
-        root = data_root(self.root, self.folder, self.stand_in)
-        nested = root / self.folder
-        if self.root is not None and root.name != self.folder and nested.is_dir():
-            raise not_found(
-                self.folder,
-                f"its files in '{root}' (from the option 'root'); did you mean root={nested}?",
-                self.stand_in,
-            )
-        return root
+        return data_root(type(self), self.root)
 
     def reference_folders(self) -> list[Path]:
         """Folders that hold nothing but references of this split, whether they are there or not.
@@ -265,7 +257,7 @@ class FileDataset(SegmentationDataset):
 
     def _found(self, files: Sequence[Path], pattern: Path) -> Sequence[Path]:
         if not files:
-            raise not_found(self.folder, f"pictures '{pattern}', and there is none", self.stand_in)
+            raise not_found(type(self), f"pictures '{pattern}', and there is none")
         return files
 
 

@@ -150,6 +150,14 @@ class TestTargets:
         assert list(target.sets) == ["train", "val"]
         assert check_sets(target.sets, workers=1).problems == ()
 
+    def test_sets_unpacked_one_level_too_deep_are_found(self, good, tmp_path):
+        (tmp_path / "Cityscapes").rename(tmp_path / "deep")
+        (tmp_path / "Cityscapes").mkdir()
+        (tmp_path / "deep").rename(tmp_path / "Cityscapes" / "Cityscapes")
+        target = resolve(str(tmp_path))
+        assert list(target.sets) == ["Cityscapes/train", "Cityscapes/val"]
+        assert check_sets(target.sets, workers=1).problems == ()
+
     def test_a_folder_of_something_else_is_refused(self, tmp_path):
         with pytest.raises(DatasetNotFoundError, match="holds no data set"):
             resolve(str(tmp_path))

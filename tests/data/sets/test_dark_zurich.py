@@ -49,6 +49,15 @@ def test_one_file_of_pairs_in_another_spelling(root, absolute):
     assert values(dataset) == [(2, 203)]
 
 
+def test_pairs_written_with_backslashes_are_the_same(root):
+    for table in root.rglob("*_ref_day.csv"):
+        table.write_text(table.read_text().replace("/", "\\"))
+    assert values(DarkZurich("train", root)) == [(1, 201), (2, 202), (3, 203)]
+    table.write_text("train\\night\\alone\n")
+    with pytest.raises(DataError, match="Line 1 of"):
+        DarkZurich("train", root).verify()
+
+
 def test_val_is_labelled_and_references_match_by_name(root):
     assert set(DarkZurich("val", root)[0]) == {"image", "label", "name"}
     assert values(DarkZurich("val", root, references=True)) == [(9, 90)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.data.location import has_layout
+from dsrnss.data.location import folders_in, has_layout
 from dsrnss.data.sets import known_sets
 from dsrnss.errors import DataError, DatasetNotFoundError, UsageError, did_you_mean
 from dsrnss.experiment import files as experiments
@@ -119,7 +119,7 @@ def folder_target(path: Path, *, references: bool = False) -> Target:
     if not places and (path / "images").is_dir():
         return _own_pictures(path)
     if not places:
-        beside = [(kind, child) for child in sorted(path.iterdir()) if child.is_dir() and (kind := _layout(child))]
+        beside = [(kind, child) for child in _below(path) if (kind := _layout(child))]
         places = dict(sorted(dict(reversed(beside)).items(), key=lambda item: item[0].__name__))
     if not places:
         raise DatasetNotFoundError(
@@ -127,6 +127,12 @@ def folder_target(path: Path, *, references: bool = False) -> Target:
             "with own pictures."
         )
     return _known(str(path), dict(places), references=references)
+
+
+def _below(path: Path) -> list[Path]:
+    """Folders in a folder, then those in them: a set may have been unpacked one level too deep."""
+    children = folders_in(path)
+    return [*children, *(deeper for child in children for deeper in folders_in(child))]
 
 
 def _layout(path: Path) -> "type[FileDataset] | None":

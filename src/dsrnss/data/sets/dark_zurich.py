@@ -162,20 +162,21 @@ class DarkZurich(FileDataset):
 def read_pairs(path: Path) -> dict[str, str]:
     """Read lines `train/night/<sequence>/<frame>,train/day/<sequence>/<frame>`: night -> day.
 
-    Accepts `rgb_anon/` in front and `_rgb_anon.png` behind, blank lines, and a first line without any path.
+    Accepts `rgb_anon/` in front and `_rgb_anon.png` behind, backslashes, blank lines, and a first line without a path.
 
     Raises:
         DataError: If the file cannot be read, or a line is not of this form, naming it.
     """
     pairs: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path, "pairs"), 1):
+    for number, written in enumerate(read_lines(path, "pairs"), 1):
+        line = written.replace("\\", "/")
         cells = [_frame(cell) for cell in line.split(",")]
         if len(cells) == 2 and all(cell.startswith("train/") for cell in cells):
             pairs[cells[0]] = cells[1]
         elif line.strip() and (number > 1 or "train/" in line):
             raise DataError(
                 f"Line {number} of '{path}' is no pair: expected 'train/night/<sequence>/<frame>,"
-                f"train/day/<sequence>/<frame>', found '{line[:120]}'."
+                f"train/day/<sequence>/<frame>', found '{written[:120]}'."
             )
     return pairs
 

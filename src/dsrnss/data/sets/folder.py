@@ -10,6 +10,7 @@ from typing import Any
 
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import given_file, read_lines, require
+from dsrnss.data.location import hint, nearest
 from dsrnss.data.sets.label_files import LABELS_FILE, read_label_space
 from dsrnss.errors import ConfigError, DataError, DatasetNotFoundError
 from dsrnss.labels import CITYSCAPES, LabelSpace
@@ -68,6 +69,7 @@ class Folder(FileDataset):
         if pairs_file is not None and references is False:
             raise ConfigError("pairs_file names references, but references is false: leave one of them out.")
         self.folders = {key: Path(path) / (split or "") for key, path in _named(images, labels, refs).items()}
+        self._images = images
         self.labels_file = labels_file
         self.pairs_file = pairs_file
         self._wanted = {"labels": labelled, "refs": True if pairs_file is not None else references}
@@ -115,12 +117,19 @@ class Folder(FileDataset):
         given = Path(str(self.root)).expanduser()
         base = os.environ.get("DATA_DIR")
         places = [given] if base is None else [given, Path(base).expanduser() / given]
+        likely = list[Path]()
+        for place in places:
+            # not the folder of the split: one that is missing means no other root
+            found, near = nearest(place, ((self._images,),))
+            if found is not None:
+                return found
+            likely += near
         found = next((place for place in places if place.is_dir()), None)
-        if found is None:
+        if found is None or likely:
             looked = " and ".join(f"'{place}'" for place in places)
             raise DatasetNotFoundError(
                 f"Folder not found: looked for {looked}. Give the folder that holds '{self.folders['images']}' as "
-                "root: its path, or its name below DATA_DIR."
+                f"root: its path, or its name below DATA_DIR.{hint(likely)}"
             )
         return found
 
@@ -214,6 +223,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """Read lines `picture,reference`; blank lines and a header `image,...` or `picture,...` are left out.
 
+    Backslashes are taken for slashes.
+
     Raises:
         DataError: If the file cannot be read, is empty, or a line is no pair, naming it.
     """
@@ -223,7 +234,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
         raise DataError(f"Cannot read the pairs '{path}': {error}.") from error
     pairs = []
     for number, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
+        cells = [cell.strip().replace("\\", "/") for cell in row]
         if not any(cells) or (number == 1 and cells[0].lower() in ("image", "picture")):
             continue
         if len(cells) != 2 or not all(cells):
