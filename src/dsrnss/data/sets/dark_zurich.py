@@ -1,11 +1,11 @@
 """Dark Zurich (Sakaridis et al., arXiv 1901.05946): drives by night, with day pictures of the same places."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from dsrnss.console import notice
 from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import find_labels, given_file, listing, read_lines, require
@@ -15,6 +15,7 @@ from dsrnss.errors import ConfigError, DataError, did_you_mean
 ENDING = "_rgb_anon.png"
 TIMES = ("night", "twilight")
 PAIRS_PATTERN = "**/*_ref_day.csv"
+_log = logging.getLogger(__name__)
 
 
 class DarkZurich(FileDataset):
@@ -113,7 +114,7 @@ class DarkZurich(FileDataset):
         """Tell of pictures that no shipped pair names: a chosen list may leave some out, the shipped ones do not."""
         advice = f"No file below corresp/train/{self.time} names it: such pictures are not trained on."
         if unpaired and not note_missing(unpaired, "day references", advice):
-            notice(
+            _log.info(
                 f"{len(unpaired)} of {total} {self.time} pictures of Dark Zurich have no day reference in 'corresp' "
                 f"(such as '{unpaired[0].name}') and are left out. `dsrnss data check darkzurich` names all."
             )

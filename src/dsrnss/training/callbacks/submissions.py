@@ -1,7 +1,7 @@
 """`dsrnss predict --submission`: the archive for a test server, written while predicting and checked at its end."""
 
 import contextlib
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dsrnss.console import counted, notice
+from dsrnss.console import counted
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.files import FileDataset
 from dsrnss.data.originals import unwrapped
@@ -22,6 +22,7 @@ from dsrnss.labels import CITYSCAPES
 from dsrnss.training.predictions import Prediction, each_prediction
 
 SHOWN_FAULTS = 5
+_log = logging.getLogger(__name__)
 
 
 class SubmissionWriter(Callback):
@@ -95,11 +96,11 @@ class SubmissionWriter(Callback):
     def report(self) -> None:
         """Say what was written, and what a server would reject in it."""
         verdict = counted(len(self.faults), "fault") if self.faults else "nothing wrong"
-        print(f"\nWrote {self.path}: {counted(self.pictures, 'picture')}, {verdict}", file=sys.stderr)
+        _log.info(f"wrote {self.path}: {counted(self.pictures, 'picture')}, {verdict}.")
         for fault in self.faults[:SHOWN_FAULTS]:
-            notice(fault)
+            _log.info(fault)
         if len(self.faults) > SHOWN_FAULTS:
-            notice(f"and {len(self.faults) - SHOWN_FAULTS} more: `dsrnss data validate-submission` names all.")
+            _log.info(f"and {len(self.faults) - SHOWN_FAULTS} more: `dsrnss data validate-submission` names all.")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing half-written behind."""
