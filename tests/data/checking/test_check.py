@@ -39,7 +39,7 @@ def test_every_planted_defect_is_found_and_nothing_else_is_said(spoilt):
     planter, _, report = spoilt
     assert len(planter.defects) == 16
     assert planted.compare(planter, report.problems) == ([], [])
-    assert {problem.kind for problem in report.problems} | {"unusable", "mask"} == set(KINDS)
+    assert {problem.kind for problem in report.problems} | {"unusable", "mask", "coding", "absent-class"} == set(KINDS)
 
 
 def test_messages_say_what_is_wrong(spoilt):

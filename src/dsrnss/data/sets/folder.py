@@ -33,7 +33,8 @@ class Folder(FileDataset):
         images: Folder of the pictures, below the root.
         labels: Folder of the labels, below the root: 8 bits in one channel, 255 ignored.
         refs: Folder of the references, below the root: the same place by day.
-        labels_file: The classes: a YAML file, as given or below the root, or `cityscapes` for its 19 classes.
+        labels_file: The classes: a YAML file, as given or below the root, or `cityscapes` for its 19 classes, whose raw
+            ids (`labelIds`) the label files then hold.
         pairs_file: CSV of `picture,reference`, paths below the root, endings optional; pictures not named are left out.
             None: references by name.
         labelled: Whether samples carry labels; None: if there is a folder of labels.
