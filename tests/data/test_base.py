@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsrnss.data.base import data_root, read_image, read_label
-from dsrnss.errors import DataError, DatasetNotFoundError, ImageError
+from dsrnss.data.base import read_image, read_label
+from dsrnss.errors import DataError, ImageError
 from dsrnss.labels import CITYSCAPES
 
 
@@ -69,26 +69,6 @@ def test_unreadable_files_are_named(tmp_path, colours):
             read_image(tmp_path / name)
     with pytest.raises(DataError, match="not found"):
         read_image(tmp_path / "none.png")
-
-
-def test_root_is_the_option_or_below_data_dir(tmp_path, monkeypatch):
-    (tmp_path / "Cityscapes").mkdir()
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    assert data_root(None, "Cityscapes") == tmp_path / "Cityscapes"
-    assert data_root(tmp_path, "Cityscapes") == tmp_path
-
-
-@pytest.mark.parametrize("data_dir", [None, "/nowhere"])
-def test_missing_root_says_where_and_what_to_do(monkeypatch, data_dir):
-    if data_dir:
-        monkeypatch.setenv("DATA_DIR", data_dir)
-    else:
-        monkeypatch.delenv("DATA_DIR", raising=False)
-    with pytest.raises(DatasetNotFoundError) as caught:
-        data_root(None, "DarkZurich")
-    message = str(caught.value)
-    assert (data_dir or "not set") in message
-    assert all(word in message for word in ("DarkZurich", "DATA_DIR", "root=", "dsrnss data synthesize OUT"))
 
 
 def test_plot_shows_what_a_sample_has(toy):

@@ -1,6 +1,5 @@
 """What every data set gives: samples of one type, read by one function, and errors that name the file."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from torchvision import tv_tensors
 
 from dsrnss.data.boxes import Box
 from dsrnss.data.parallel import Progress
-from dsrnss.errors import DataError, DatasetNotFoundError, ImageError
+from dsrnss.errors import DataError, ImageError
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
-STAND_IN = "cityscapes_darkzurich"
 
 
 class Sample(TypedDict, total=False):
@@ -149,43 +147,6 @@ def crop_sample(sample: Sample, box: Box) -> Sample:
     """Cut every plane of a sample; a flow stays as it is, since the reference is cut by the same box."""
     cut: dict[str, Any] = {k: box.cut(v) if isinstance(v, Tensor) else v for k, v in sample.items()}
     return cut  # type: ignore[return-value]
-
-
-def data_root(root: str | Path | None, folder: str, stand_in: str | None = STAND_IN) -> Path:
-    """Where a data set lies: `root` if given, else `$DATA_DIR/<folder>`.
-
-    Args:
-        root: What the user gave.
-        folder: Official name of its folder.
-        stand_in: Layout of `dsrnss data synthesize` that has a stand-in for it, None: there is none.
-
-    Raises:
-        DatasetNotFoundError: If neither is given, or the folder does not exist.
-    """
-    base = os.environ.get("DATA_DIR")
-    if root is not None:
-        path, why = Path(root).expanduser(), "the option 'root'"
-    elif base:
-        path, why = Path(base).expanduser() / folder, f"DATA_DIR={base}"
-    else:
-        raise not_found(folder, f"'$DATA_DIR/{folder}', but the environment variable DATA_DIR is not set", stand_in)
-    if not path.is_dir():
-        state = "is a file" if path.exists() else "does not exist"
-        raise not_found(folder, f"the folder '{path}' (from {why}), which {state}", stand_in)
-    return path
-
-
-def not_found(folder: str, looked_for: str, stand_in: str | None = STAND_IN) -> DatasetNotFoundError:
-    """The error for a data set that is not where it should be, with all ways out."""
-    substitute = (
-        f"\nNo copy at hand? `dsrnss data synthesize OUT --layout {stand_in}` writes a synthetic stand-in; "
-        "then use DATA_DIR=OUT."
-    )
-    return DatasetNotFoundError(
-        f"Data set {folder} not found: looked for {looked_for}.\n"
-        f"Set DATA_DIR to the folder that holds '{folder}', or pass the option root=/path/to/{folder}."
-        + (substitute if stand_in else "")
-    )
 
 
 def decode(path: str | Path) -> Image.Image:

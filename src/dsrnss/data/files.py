@@ -1,7 +1,7 @@
 """Data sets that lie on the disk as picture files."""
 
 from abc import abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,20 +14,18 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from dsrnss.data.base import (
-    STAND_IN,
     BoxChooser,
     Sample,
     SegmentationDataset,
     Size,
-    data_root,
     image_tensor,
     label_tensor,
-    not_found,
     open_image,
     read_ids,
 )
+from dsrnss.data.benchmark import Benchmark
 from dsrnss.data.class_counts import cached_counts
-from dsrnss.data.missing import note_missing
+from dsrnss.data.location import STAND_IN, Signs, data_root, not_found
 from dsrnss.data.picture_cache import PictureCache
 from dsrnss.errors import ConfigError, DataError, ImageError, did_you_mean
 from dsrnss.labels import CITYSCAPES, LabelSpace
@@ -58,16 +56,16 @@ class FileDataset(SegmentationDataset):
     """A data set in files; a subclass says where they are by `_scan`.
 
     Args:
-        split: Part of the set.
+        split: Part of the set; None: the first of `splits`.
         root: Folder of the set; None: `$DATA_DIR/<folder>`.
         size: (height, width) that pictures are resized to; None: as on disk.
         resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
-        references: Whether samples carry day references.
-        labelled: Whether samples carry labels.
         cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
 
     Attributes:
+        key: Its name on the command line, empty: none.
         folder: Official name of the folder.
+        signs: What the layout is known by: groups of folders below the root, of which one must be there completely.
         splits: Names of the parts.
         labelled_splits: Parts that come with labels.
         counts: Official number of pictures of each split.
@@ -76,12 +74,15 @@ class FileDataset(SegmentationDataset):
         paper: Where it is described.
         licence: On which terms it is given.
         stand_in: Layout of `dsrnss data synthesize` that has a stand-in for it.
+        benchmark: What its test server takes, None: there is none.
 
     Raises:
-        ConfigError: If there is no such split, or it cannot be labelled.
+        ConfigError: If there is no such split, or the size is none.
     """
 
+    key: ClassVar[str] = ""
     folder: ClassVar[str]
+    signs: ClassVar[Signs] = ()
     splits: ClassVar[tuple[str, ...]]
     labelled_splits: ClassVar[tuple[str, ...]]
     counts: ClassVar[Mapping[str, int]] = {}
@@ -90,47 +91,42 @@ class FileDataset(SegmentationDataset):
     paper: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     stand_in: ClassVar[str | None] = STAND_IN
+    benchmark: ClassVar[Benchmark | None] = None
     label_space: LabelSpace = CITYSCAPES
 
     def __init__(
         self,
-        split: str,
+        split: str | None = None,
         root: str | Path | None = None,
         size: tuple[int, int] | None = None,
         resize_label: bool = True,
-        references: bool = False,
-        labelled: bool | None = None,
         cache_dir: str | Path | None = None,
     ) -> None:
+        split = self.splits[0] if split is None else split
         if self.splits and split not in self.splits:
             raise ConfigError(f"{type(self).__name__} has no split '{split}'.{did_you_mean(split, self.splits)}")
         if size is not None and min(size) < 1:
             raise ConfigError(f"size must be two positive numbers (height, width), not {size}.")
-        if labelled and split not in self.labelled_splits:
-            raise ConfigError(f"{type(self).__name__} '{split}' has no labels: set labelled to false.")
         self.split = split
         self.root = root
         self.size: Size | None = None if size is None else (int(size[0]), int(size[1]))
         self.resize_label = resize_label
-        self.labelled = split in self.labelled_splits if labelled is None else labelled
-        self.references = references
+        self.labelled = split in self.labelled_splits
+        self.references = False
         self.cache_dir = cache_dir
         self._counts: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def all_parts(cls, root: str | Path | None = None) -> "dict[str, FileDataset]":
+        """The whole set: each part that may have been downloaded alone, by a name for messages."""
+        return {f"{cls.folder}/{split}": cls(split, root) for split in cls.splits}
 
     @abstractmethod
     def _scan(self, root: Path) -> list[Entry]:
         """List the samples in a fixed order; raises DataError where files are missing."""
 
     def _root(self) -> Path:
-        root = data_root(self.root, self.folder, self.stand_in)
-        nested = root / self.folder
-        if self.root is not None and root.name != self.folder and nested.is_dir():
-            raise not_found(
-                self.folder,
-                f"its files in '{root}' (from the option 'root'); did you mean root={nested}?",
-                self.stand_in,
-            )
-        return root
+        return data_root(type(self), self.root)
 
     def reference_folders(self) -> list[Path]:
         """Folders that hold nothing but references of this split, whether they are there or not.
@@ -261,77 +257,8 @@ class FileDataset(SegmentationDataset):
 
     def _found(self, files: Sequence[Path], pattern: Path) -> Sequence[Path]:
         if not files:
-            raise not_found(self.folder, f"pictures '{pattern}', and there is none", self.stand_in)
+            raise not_found(type(self), f"pictures '{pattern}', and there is none")
         return files
-
-
-def listing(folder: Path, pattern: str) -> list[Path]:
-    """Files below a folder by pattern, sorted by their path; hidden ones (half-written, or of macOS) left out."""
-    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
-
-
-def find_label(stem: Path, known: Container[Path]) -> tuple[Path, bool] | None:
-    """The label `<stem>_labelTrainIds.png`, else `<stem>_labelIds.png`, and whether it holds raw ids.
-
-    Args:
-        stem: Path without the kind of label and the ending.
-        known: Files that exist.
-    """
-    for kind, raw in (("labelTrainIds", False), ("labelIds", True)):
-        path = stem.with_name(f"{stem.name}_{kind}.png")
-        if path in known:
-            return path, raw
-    return None
-
-
-def find_labels(
-    stems: Mapping[Path, Path], known: Container[Path], advice: str, expected: str = "labelTrainIds"
-) -> dict[Path, tuple[Path, bool]]:
-    """The labels of pictures, by `find_label`.
-
-    Args:
-        stems: Picture -> path of its label without the kind of label and the ending.
-        known: Files that exist.
-        advice: What to do if some are missing.
-        expected: The kind of label that the message names.
-
-    Raises:
-        DataError: If some are missing.
-    """
-    labels, missing = {}, []
-    for image, stem in stems.items():
-        label = find_label(stem, known)
-        if label is None:
-            missing.append(stem.with_name(f"{stem.name}_{expected}.png"))
-        else:
-            labels[image] = label
-    require(missing, len(stems), "labels", advice)
-    return labels
-
-
-def given_file(root: Path, path: str | Path, option: str) -> Path:
-    """A file that an option names, as it is or below the root.
-
-    Raises:
-        DataError: If there is no such file.
-    """
-    given = Path(path).expanduser()
-    found = next((place for place in (given, root / given) if place.is_file()), None)
-    if found is None:
-        raise DataError(f"The {option} '{given}' was found neither as it is nor below '{root}'.")
-    return found
-
-
-def require(missing: Sequence[object], total: int, what: str, advice: str) -> None:
-    """Raise if anything is missing.
-
-    Raises:
-        DataError: With the number and the first few of what is missing.
-    """
-    if missing and not note_missing(missing, what, advice):
-        shown = "\n".join(f"  {item}" for item in missing[:5])
-        more = f"\n  ... and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise DataError(f"{len(missing)} of {total} {what} are missing:\n{shown}{more}\n{advice}")
 
 
 def _size_of(picture: Image.Image | Pixels) -> Size:

@@ -14,6 +14,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from dsrnss.console import notice
+from dsrnss.data.submission.archive import benchmarks
 from dsrnss.errors import DsrnssError, UsageError
 from dsrnss.experiment import arguments, loggers
 from dsrnss.experiment import files as experiments
@@ -90,7 +91,7 @@ class ExperimentCLI(LightningCLI):
         """Add the checkpoint options and state the links."""
         parser.add_argument("--ckpt_path", type=str | None, default=None, help="A checkpoint, or 'last'.")
         if self.command == "predict":
-            kinds = Literal["darkzurich", "acdc"] | None
+            kinds: Any = Literal[tuple(benchmarks())] | None
             parser.add_argument("--submission", type=kinds, default=None, help="Also write the zip for a test server.")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})

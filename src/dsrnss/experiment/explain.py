@@ -6,10 +6,11 @@ accepted`); here the innermost cause is picked, named by its full key, and looke
 
 import ast
 import importlib
-import inspect
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from jsonargparse import ArgumentParser
 
 from dsrnss.errors import UsageError, did_you_mean
 from dsrnss.experiment.files import ExperimentFile
@@ -221,7 +222,9 @@ def _parameters(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-        return [parameter for parameter in inspect.signature(found).parameters if parameter != "self"]
+        # follows **kwargs to the parent class, as the parser of the experiment does
+        names: list[str] = ArgumentParser().add_class_arguments(found)
+        return names
     except (ImportError, AttributeError, ValueError, TypeError):
         return []
 

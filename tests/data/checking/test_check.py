@@ -39,7 +39,7 @@ def test_every_planted_defect_is_found_and_nothing_else_is_said(spoilt):
     planter, _, report = spoilt
     assert len(planter.defects) == 16
     assert planted.compare(planter, report.problems) == ([], [])
-    assert {problem.kind for problem in report.problems} | {"unusable", "mask"} == set(KINDS)
+    assert {problem.kind for problem in report.problems} | {"unusable", "mask", "coding", "absent-class"} == set(KINDS)
 
 
 def test_messages_say_what_is_wrong(spoilt):
@@ -148,6 +148,14 @@ class TestTargets:
         (tmp_path / "labels.yaml").write_text(f"classes: [{names}]\n")
         target = resolve(str(tmp_path))
         assert list(target.sets) == ["train", "val"]
+        assert check_sets(target.sets, workers=1).problems == ()
+
+    def test_sets_unpacked_one_level_too_deep_are_found(self, good, tmp_path):
+        (tmp_path / "Cityscapes").rename(tmp_path / "deep")
+        (tmp_path / "Cityscapes").mkdir()
+        (tmp_path / "deep").rename(tmp_path / "Cityscapes" / "Cityscapes")
+        target = resolve(str(tmp_path))
+        assert list(target.sets) == ["Cityscapes/train", "Cityscapes/val"]
         assert check_sets(target.sets, workers=1).problems == ()
 
     def test_a_folder_of_something_else_is_refused(self, tmp_path):

@@ -59,7 +59,7 @@ def test_construction_touches_no_disk_and_verification_explains(tmp_path, root):
     with pytest.raises(DatasetNotFoundError, match="nowhere"):
         missing.verify()
     with pytest.raises(DatasetNotFoundError, match="leftImg8bit"):
-        Cityscapes("train", root / "gtFine").verify()
+        Cityscapes("train", root / "gtFine" / "train").verify()
     with pytest.raises(ConfigError, match="'train'"):
         Cityscapes("trian")
 

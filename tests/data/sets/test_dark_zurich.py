@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,15 @@ def test_one_file_of_pairs_in_another_spelling(root, absolute):
     assert values(dataset) == [(2, 203)]
 
 
+def test_pairs_written_with_backslashes_are_the_same(root):
+    for table in root.rglob("*_ref_day.csv"):
+        table.write_text(table.read_text().replace("/", "\\"))
+    assert values(DarkZurich("train", root)) == [(1, 201), (2, 202), (3, 203)]
+    table.write_text("train\\night\\alone\n")
+    with pytest.raises(DataError, match="Line 1 of"):
+        DarkZurich("train", root).verify()
+
+
 def test_val_is_labelled_and_references_match_by_name(root):
     assert set(DarkZurich("val", root)[0]) == {"image", "label", "name"}
     assert values(DarkZurich("val", root, references=True)) == [(9, 90)]
@@ -72,15 +83,16 @@ def test_missing_references_are_listed(root):
         DarkZurich("val", root, references=True).verify()
 
 
-def test_pictures_without_a_shipped_pair_are_told(root, capsys):
+def test_pictures_without_a_shipped_pair_are_told(root, caplog):
+    caplog.set_level(logging.INFO, "dsrnss")
     table = root / "corresp/train/night/GOPR0351/GOPR0351_ref_day.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
     assert values(DarkZurich("train", root)) == [(2, 202), (3, 203)]
-    assert "1 of 3 night pictures" in (told := capsys.readouterr().err) and "GOPR0351_frame_000001" in told
+    assert "1 of 3 night pictures" in (told := caplog.text) and "GOPR0351_frame_000001" in told
     (problem,) = [p for p in check_sets({"a": DarkZurich("train", root)}, workers=1).problems if p.kind != "one-colour"]
     assert problem.kind == "missing-reference" and problem.file.endswith("GOPR0351_frame_000001_rgb_anon.png")
-    capsys.readouterr()
-    assert len(DarkZurich("train", root, pairs_file=table)) == 2 and not capsys.readouterr().err
+    caplog.clear()
+    assert len(DarkZurich("train", root, pairs_file=table)) == 2 and not caplog.records
 
 
 def test_a_broken_first_line_is_no_header(root):

@@ -61,6 +61,8 @@ def test_a_table_of_pairs_lets_pictures_share_a_reference(root):
     dataset = Folder(root, pairs_file="pairs.csv")
     assert [dataset[i]["name"] for i in range(len(dataset))] == ["a/1", "b/c/1"]
     assert reds(dataset, "reference") == [101, 101] and "label" in dataset[0]
+    (root / "pairs.csv").write_text("images\\a\\1.png, refs\\a\\2.jpg\nb\\c\\1,a\\2\n")
+    assert reds(Folder(root, pairs_file="pairs.csv"), "reference") == [101, 101]
 
 
 def test_classes_are_those_of_cityscapes_only_where_that_is_said_or_nothing_is_labelled(root):

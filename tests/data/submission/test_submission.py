@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsrnss.data.submission.archive import BENCHMARKS, submission_archive
+from dsrnss.data.submission.archive import benchmark, submission_archive
 from dsrnss.data.submission.validation import validate_submission
 from dsrnss.errors import ConfigError, DataError
 
@@ -53,14 +53,14 @@ def test_what_is_written_is_what_the_server_wants(tmp_path, kind):
     confidence = np.full(SIZE, 0.9, np.float32)
     confidence[0] = 0.25
     path = tmp_path / "out/submission.zip"
-    with submission_archive(path, BENCHMARKS[kind]) as add:
+    with submission_archive(path, benchmark(kind)) as add:
         for name in NAMES:
             add(name, LABELS, confidence)
         assert not path.exists()
     assert faults(path, kind) == ()
     with zipfile.ZipFile(path) as written:
         parts = {name: np.asarray(Image.open(io.BytesIO(written.read(name)))) for name in written.namelist()}
-    assert len(parts) == 3 * len(BENCHMARKS[kind].folders)
+    assert len(parts) == 3 * len(benchmark(kind).folders)
     assert np.array_equal(parts[f"labelTrainIds/{NAMES[0]}.png"], LABELS)
     if kind == "darkzurich":
         declared, deep = (parts[f"{folder}/{NAMES[0]}.png"] for folder in ("labelTrainIds_invalid", "confidence"))
@@ -71,7 +71,7 @@ def test_what_is_written_is_what_the_server_wants(tmp_path, kind):
 def test_an_interrupted_archive_leaves_the_old_one(tmp_path):
     path = tmp_path / "submission.zip"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), submission_archive(path, BENCHMARKS["acdc"]) as add:
+    with pytest.raises(KeyboardInterrupt), submission_archive(path, benchmark("acdc")) as add:
         add("a", LABELS, np.ones(SIZE, np.float32))
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
@@ -80,7 +80,7 @@ def test_an_interrupted_archive_leaves_the_old_one(tmp_path):
 def test_a_name_that_comes_twice_is_refused(tmp_path):
     with (
         pytest.raises(DataError, match="called 'a'"),
-        submission_archive(tmp_path / "s.zip", BENCHMARKS["acdc"]) as add,
+        submission_archive(tmp_path / "s.zip", benchmark("acdc")) as add,
     ):
         for _ in range(2):
             add("a", LABELS[:2], np.ones((2, 1920), np.float32))
@@ -88,10 +88,10 @@ def test_a_name_that_comes_twice_is_refused(tmp_path):
 
 
 def test_the_kind_is_seen_from_the_content(tmp_path):
-    assert validate_submission(archive(tmp_path / "a.zip", dark_zurich())).benchmark.key == "darkzurich"
+    assert validate_submission(archive(tmp_path / "a.zip", dark_zurich())).benchmark.title == "Dark Zurich"
     flat = archive(tmp_path / "b.zip", {f"{name}.png": GOOD for name in NAMES})
     found = validate_submission(flat, expected=NAMES)
-    assert found.benchmark.key == "acdc" and found.faults == () and found.pictures == 3
+    assert found.benchmark.title == "ACDC" and found.faults == () and found.pictures == 3
 
 
 ONE = f"labelTrainIds/{NAMES[0]}.png"

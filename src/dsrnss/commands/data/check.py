@@ -61,6 +61,8 @@ def check(args: argparse.Namespace) -> int:
     console = wide_console()
     _print_sets(console, target, report)
     _print_classes(console, report)
+    for remark in report.remarks:
+        console.print(remark, highlight=False, markup=False)
     _print_problems(console, problems, args.show)
     if args.json:
         _write_json(args.json, {"target": target.title, **as_json(report, problems)})
@@ -114,7 +116,8 @@ def as_json(report: "CheckReport", problems: Sequence["Problem"]) -> dict[str, A
         for one in report.sets
     ]
     rows = [{"kind": p.kind, "set": p.set, "file": p.file, "message": p.message} for p in problems]
-    return {"sets": sets, "problems": rows, "samples": report.files, "seconds": round(report.seconds, 2)}
+    remarks, seconds = [*report.remarks], round(report.seconds, 2)
+    return {"sets": sets, "problems": rows, "remarks": remarks, "samples": report.files, "seconds": seconds}
 
 
 def _print_sets(console: "Console", target: "Target", report: "CheckReport") -> None:

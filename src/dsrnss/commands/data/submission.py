@@ -8,19 +8,17 @@ from dsrnss.commands.arguments import whole_number
 from dsrnss.console import counted
 from dsrnss.progress import counting
 
-KINDS = ("darkzurich", "acdc")
-
 
 def add_parser(kinds: Any) -> None:
     """Add `validate-submission` to the subparsers of `dsrnss data`."""
     parser = kinds.add_parser(
         "validate-submission",
         help="check an archive for a test server",
-        description="Check the zip archive of a submission to Dark Zurich or ACDC and name every fault. The exit code\n"
-        "is 1 if there is any. `dsrnss predict --submission NAME` writes such an archive.",
+        description="Check the zip archive of a submission and name every fault. The exit code is 1 if there is any.\n"
+        "`dsrnss predict --submission NAME` writes such an archive.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the zip file")
-    parser.add_argument("--kind", choices=KINDS, metavar="NAME", help="darkzurich or acdc (default: by its content)")
+    parser.add_argument("--kind", metavar="NAME", help="data set, such as darkzurich (default: by the content)")
     parser.add_argument(
         "--images", type=Path, metavar="FOLDER", help="folder of the test pictures, any nesting: compare the names"
     )

@@ -1,36 +1,19 @@
 """What `dsrnss data check`, `stats` and `show` are pointed at: an experiment, a known data set, or a folder."""
 
 import copy
-import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dsrnss.data.location import folders_in, has_layout
+from dsrnss.data.sets import known_sets
 from dsrnss.errors import DataError, DatasetNotFoundError, UsageError, did_you_mean
 from dsrnss.experiment import files as experiments
 
 if TYPE_CHECKING:
     from dsrnss.data.base import SegmentationDataset
     from dsrnss.data.files import FileDataset
-
-NAMES = {
-    "cityscapes": "Cityscapes",
-    "darkzurich": "DarkZurich",
-    "nighttimedriving": "NighttimeDriving",
-    "bdd100knight": "BDD100kNight",
-    "acdc": "ACDC",
-}
-"""Name on the command line -> class in `dsrnss.data`."""
-_SIGNS = {
-    "Cityscapes": ("leftImg8bit", "gtFine"),
-    "NighttimeDriving": ("leftImg8bit", "gtCoarse_daytime_trainvaltest"),
-    "ACDC": ("rgb_anon/fog", "rgb_anon/rain", "rgb_anon/snow", "rgb_anon/night"),
-    "DarkZurich": ("rgb_anon/train", "rgb_anon/val", "rgb_anon/test"),
-    "BDD100kNight": ("images/10k", "seg/images"),
-}
-"""Folders by which a layout is known: all of the first two, one of the others."""
-_EVERY_SIGN = ("Cityscapes", "NighttimeDriving")
 
 
 @dataclass(frozen=True)
@@ -67,13 +50,14 @@ def resolve(word: str, *later: str, references: bool = False) -> Target:
     path = Path(word).expanduser()
     if path.is_dir():
         return folder_target(path, references=references)
+    known = known_sets()
     name = word.lower().replace("_", "").replace("-", "").replace("/", "")
-    if name in NAMES:
-        return _known(word, {NAMES[name]: None}, references=references)
+    if name in known:
+        return _known(word, {known[name]: None}, references=references)
     if path.suffix in (".yaml", ".yml") or word in {n.removesuffix(".yaml") for n in experiments.packaged_names()}:
         return experiment_target(experiments.resolve(word))
     raise UsageError(
-        f"'{word}' is neither a folder, nor an experiment file, nor a known data set.{did_you_mean(word, NAMES)}"
+        f"'{word}' is neither a folder, nor an experiment file, nor a known data set.{did_you_mean(word, known)}"
     )
 
 
@@ -130,27 +114,30 @@ def folder_target(path: Path, *, references: bool = False) -> Target:
     Raises:
         DatasetNotFoundError: If there is none.
     """
-    places = {kind: path for kind in [_layout(path)] if kind}
+    kind = _layout(path)
+    places = {kind: path} if kind else {}
     if not places and (path / "images").is_dir():
         return _own_pictures(path)
     if not places:
-        beside = [(kind, child) for child in sorted(path.iterdir()) if child.is_dir() and (kind := _layout(child))]
-        places = dict(sorted(dict(reversed(beside)).items()))
+        beside = [(kind, child) for child in _below(path) if (kind := _layout(child))]
+        places = dict(sorted(dict(reversed(beside)).items(), key=lambda item: item[0].__name__))
     if not places:
         raise DatasetNotFoundError(
-            f"'{path}' holds no data set: neither the folders of a known one ({', '.join(NAMES)}), nor 'images' with "
-            "own pictures."
+            f"'{path}' holds no data set: neither the folders of a known one ({', '.join(known_sets())}), nor 'images' "
+            "with own pictures."
         )
     return _known(str(path), dict(places), references=references)
 
 
-def _layout(path: Path) -> str | None:
-    """Class of the data set whose layout a folder has."""
-    for kind, signs in _SIGNS.items():
-        there = [(path / sign).is_dir() for sign in signs]
-        if all(there) if kind in _EVERY_SIGN else any(there):
-            return kind
-    return None
+def _below(path: Path) -> list[Path]:
+    """Folders in a folder, then those in them: a set may have been unpacked one level too deep."""
+    children = folders_in(path)
+    return [*children, *(deeper for child in children for deeper in folders_in(child))]
+
+
+def _layout(path: Path) -> "type[FileDataset] | None":
+    """The data set whose layout a folder has."""
+    return next((kind for kind in known_sets().values() if has_layout(path, kind.signs)), None)
 
 
 def _own_pictures(path: Path) -> Target:
@@ -164,13 +151,13 @@ def _own_pictures(path: Path) -> Target:
     return Target(str(path), sets)
 
 
-def _known(title: str, places: dict[str, Path | None], *, references: bool) -> Target:
+def _known(title: str, places: "dict[type[FileDataset], Path | None]", *, references: bool) -> Target:
     """All parts of known data sets that are there; the rest was perhaps not downloaded."""
     sets: dict[str, SegmentationDataset] = {}
     absent: list[str] = []
     reason: DatasetNotFoundError | None = None
     for kind, root in places.items():
-        for name, dataset in _parts(kind, root).items():
+        for name, dataset in kind.all_parts(root).items():
             try:
                 _try_listing(dataset)
             except DatasetNotFoundError as error:
@@ -199,25 +186,6 @@ def _shortened(absent: Sequence[str], there: Collection[str]) -> tuple[str, ...]
     conditions = {name.rpartition("/")[0] for name in there}
     groups = (name if name.rpartition("/")[0] in conditions else name.rpartition("/")[0] for name in absent)
     return tuple(dict.fromkeys(groups))
-
-
-def _parts(kind: str, root: Path | None) -> dict[str, "FileDataset"]:
-    """Every split of a known data set, and with conditions every one of them."""
-    import dsrnss.data as data
-
-    cls = getattr(data, kind)
-    splits = [split for split in cls.splits if split != "trainval"]
-    if "conditions" not in inspect.signature(cls).parameters:
-        return {f"{cls.folder}/{split}": cls(split=split, root=root) for split in splits}
-    from dsrnss.data.sets.acdc import CONDITIONS
-
-    return {
-        f"{cls.folder}/{condition}/{split}": cls(
-            split=split, root=root, conditions=(condition,), labelled=split in cls.labelled_splits
-        )
-        for condition in CONDITIONS
-        for split in splits
-    }
 
 
 def _try_listing(dataset: "FileDataset") -> None:

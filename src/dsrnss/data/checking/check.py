@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.data.base import SegmentationDataset, Size
+from dsrnss.data.checking.classes import LabelledSet, check_classes
 from dsrnss.data.checking.one_file import Job, Seen, check_job
 from dsrnss.data.checking.pairs import labels_without_mask, labels_without_picture
 from dsrnss.data.files import Entry, FileDataset
@@ -30,6 +31,8 @@ KINDS: dict[str, str] = {
     "outside-values": "label values that are no class",
     "mask": "a mask of invalid pixels that is missing while others are there, or no mask",
     "raw-ids": "raw label ids where train ids are expected",
+    "coding": "labels of another coding than the classes",
+    "absent-class": "a class of labels.yaml that no label shows",
     "all-ignored": "a label without a single pixel of a class",
     "one-class": "a label of one class all over",
     "one-colour": "a picture of one colour all over",
@@ -93,12 +96,14 @@ class CheckReport:
         problems: All that is wrong.
         files: Number of samples read.
         seconds: How long it took.
+        remarks: What may well be as it should be, sentences.
     """
 
     sets: tuple[SetSummary, ...]
     problems: tuple[Problem, ...]
     files: int
     seconds: float
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class _Listed:
     group: str
     entries: Sequence[Entry]
     space: LabelSpace
+    official: bool
 
 
 def check_sets(
@@ -135,16 +141,18 @@ def check_sets(
         summaries.append(summary)
         if entries is not None:
             group = (groups or {}).get(name, dataset.split)
-            listed.append(_Listed(summary, group, entries, dataset.label_space))
+            official = bool(getattr(unwrapped(dataset), "key", ""))
+            listed.append(_Listed(summary, group, entries, dataset.label_space, official))
     jobs = _jobs(listed)
     spaces = tuple(one.space for one in listed)
     seen = parallel_map(check_job, spaces, list(jobs), workers=workers, progress=progress)
     results = dict(zip(jobs, seen, strict=True))
     for job, result in results.items():
         problems += [Problem(kind, jobs[job], str(path), message) for kind, path, message in result.findings]
-    _summarise(listed, results, spaces)
+    findings, remarks = check_classes(_summarise(listed, results, spaces))
+    problems += [Problem(*finding) for finding in findings]
     problems += _duplicates(listed, results, spaces)
-    return CheckReport(tuple(summaries), tuple(_once(problems)), len(jobs), time.perf_counter() - start)
+    return CheckReport(tuple(summaries), tuple(_once(problems)), len(jobs), time.perf_counter() - start, tuple(remarks))
 
 
 def _list(
@@ -205,10 +213,14 @@ def _jobs(listed: Sequence[_Listed]) -> dict[Job, str]:
     return jobs
 
 
-def _summarise(listed: Sequence[_Listed], results: Mapping[Job, Seen], spaces: Sequence[LabelSpace]) -> None:
+def _summarise(
+    listed: Sequence[_Listed], results: Mapping[Job, Seen], spaces: Sequence[LabelSpace]
+) -> list[LabelledSet]:
+    """Fill in the summaries; returns what the labels hold, of each set that has some."""
+    labelled = []
     for one in listed:
         summary, space = one.summary, one.space
-        summary.counts = np.zeros(space.num_classes + 1, np.int64)
+        values = np.zeros(256, np.int64)
         for entry in one.entries:
             seen = results[_job(entry, space, spaces)]
             summary.pictures += 1
@@ -217,7 +229,12 @@ def _summarise(listed: Sequence[_Listed], results: Mapping[Job, Seen], spaces: S
                 summary.sizes[seen.size] += 1
             if seen.counts is not None:
                 summary.labels += 1
-                summary.counts += np.append(seen.counts[: space.num_classes], seen.counts[IGNORE_INDEX])
+                values += seen.counts
+        summary.counts = np.append(values[: space.num_classes], values[IGNORE_INDEX])
+        if summary.labels:
+            raw = any(entry.raw_label for entry in one.entries)
+            labelled.append(LabelledSet(summary.name, summary.dataset, one.official, space, values, raw))
+    return labelled
 
 
 def _duplicates(listed: Sequence[_Listed], results: Mapping[Job, Seen], spaces: Sequence[LabelSpace]) -> list[Problem]:

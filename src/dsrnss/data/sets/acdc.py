@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from dsrnss.data.files import Entry, FileDataset, find_labels, listing, require
+from dsrnss.data.benchmark import LABELS, Benchmark
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import find_labels, listing, require
 from dsrnss.errors import ConfigError, did_you_mean
 
 CONDITIONS = ("fog", "night", "rain", "snow")
@@ -18,18 +21,18 @@ class ACDC(FileDataset):
     Args:
         split: `train`, `val` or `test` (labels are kept by the benchmark).
         root: Folder of the set; None: `$DATA_DIR/ACDC`.
-        size: (height, width) that pictures are resized to; None: as on disk (1080, 1920).
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         references: Whether samples carry the clear-day picture of the same place; None: in `train` only.
         conditions: Some of `fog`, `night`, `rain`, `snow`; officially the night alone.
         labelled: Whether samples carry labels; None: in `val` only, since adaptation must not see those of `train`.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+        **common: `size`, `resize_label` and `cache_dir` of `FileDataset`.
 
     Raises:
         ConfigError: If there is no such split or condition, or the split has no labels.
     """
 
+    key = "acdc"
     folder = "ACDC"
+    signs = tuple((f"rgb_anon/{condition}",) for condition in CONDITIONS)
     splits = ("train", "val", "test")
     labelled_splits = ("train", "val")
     counts = MappingProxyType(
@@ -40,27 +43,41 @@ class ACDC(FileDataset):
     paper = "Sakaridis et al., ACDC: The Adverse Conditions Dataset with Correspondences, arXiv 2104.13395"
     licence = "non-commercial; terms with the download"
     stand_in = "cityscapes_acdc"
+    # 500 pictures a condition
+    benchmark = Benchmark("ACDC", (LABELS,), (500, 1000, 1500, 2000), official_size, flat=True)
 
     def __init__(
         self,
         split: str = "train",
         root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
+        *,
         references: bool | None = None,
         conditions: tuple[str, ...] = ("night",),
         labelled: bool | None = None,
-        cache_dir: str | Path | None = None,
+        **common: Any,
     ) -> None:
-        wanted = split == "train" if references is None else references
-        named = split == "val" if labelled is None else labelled
-        super().__init__(split, root, size, resize_label, wanted, named, cache_dir)
+        super().__init__(split, root, **common)
+        if labelled and split not in self.labelled_splits:
+            raise ConfigError(f"ACDC '{split}' has no labels: set labelled to false.")
+        self.labelled = split == "val" if labelled is None else labelled
+        self.references = split == "train" if references is None else references
         self.conditions = (conditions,) if isinstance(conditions, str) else tuple(conditions)
         for condition in self.conditions:
             if condition not in CONDITIONS:
                 raise ConfigError(f"ACDC has no condition '{condition}'.{did_you_mean(condition, CONDITIONS)}")
         if not self.conditions or len(set(self.conditions)) < len(self.conditions):
             raise ConfigError(f"conditions: expected each once, of {', '.join(CONDITIONS)}, not {[*self.conditions]}.")
+
+    @classmethod
+    def all_parts(cls, root: str | Path | None = None) -> dict[str, FileDataset]:
+        """Every split of every condition, with all labels that are given."""
+        return {
+            f"{cls.folder}/{condition}/{split}": cls(
+                split, root, conditions=(condition,), labelled=split in cls.labelled_splits
+            )
+            for condition in CONDITIONS
+            for split in cls.splits
+        }
 
     def _tag(self) -> str:
         return f"{super()._tag()}_{'_'.join(self.conditions)}"

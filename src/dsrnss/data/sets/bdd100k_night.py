@@ -7,10 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from dsrnss.data.files import Entry, FileDataset, given_file, listing, require
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import given_file, listing, read_lines, require
 from dsrnss.errors import DataError
 
-PARTS = ("train", "val")
+PARTS: tuple[Literal["train", "val"], ...] = ("train", "val")
 RELEASES = (
     ("images/10k", "labels/sem_seg/masks", ".png"),
     ("seg/images", "seg/labels", "_train_id.png"),
@@ -33,18 +34,18 @@ class BDD100kNight(FileDataset):
     Args:
         split: `trainval` (officially all 87 are a test set), or the pictures of `train` or `val` alone.
         root: Folder of the set; None: `$DATA_DIR/bdd100k`.
-        size: (height, width) that pictures are resized to; None: as on disk (720, 1280).
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         split_file: Text file of names such as `seg/images/train/00aad4a0-ee8135fe.jpg`, one a line; as given, or below
             the root. None: by the attributes.
         attributes_file: BDD's label JSON with the attributes, as given or below the root; None: where BDD puts it.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+        **common: `size`, `resize_label` and `cache_dir` of `FileDataset`.
 
     Raises:
         ConfigError: If there is no such split.
     """
 
+    key = "bdd100knight"
     folder = "bdd100k"
+    signs = tuple((pictures,) for pictures, _, _ in RELEASES)
     splits = ("trainval", "train", "val")
     labelled_splits = splits
     counts = MappingProxyType({"trainval": 87, "train": 74, "val": 13})
@@ -57,15 +58,19 @@ class BDD100kNight(FileDataset):
         self,
         split: Literal["trainval", "train", "val"] = "trainval",
         root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
+        *,
         split_file: str | Path | None = None,
         attributes_file: str | Path | None = None,
-        cache_dir: str | Path | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(split, root, size, resize_label, cache_dir=cache_dir)
+        super().__init__(split, root, **common)
         self.split_file = split_file
         self.attributes_file = attributes_file
+
+    @classmethod
+    def all_parts(cls, root: str | Path | None = None) -> dict[str, FileDataset]:
+        """The two official parts; `trainval` is both of them."""
+        return {f"{cls.folder}/{part}": cls(part, root) for part in PARTS}
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -144,12 +149,8 @@ def read_names(path: Path) -> list[Frame]:
     Raises:
         DataError: If the file cannot be read, or a line names no picture of `train` or `val`.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read the list '{path}': {error}.") from error
     frames: dict[Frame, None] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path, "list"), 1):
         if not line.strip():
             continue
         cells = re.split(r"[/\\]", line.strip())

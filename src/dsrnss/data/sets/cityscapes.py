@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.data.files import Entry, FileDataset, find_labels, listing
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import find_labels, listing
 from dsrnss.errors import DataError
 
 IMAGE_ENDING = "_leftImg8bit.png"
@@ -24,18 +25,12 @@ class Cityscapes(FileDataset):
     Pictures are `leftImg8bit/<split>/<city>/<name>_leftImg8bit.png`, labels `gtFine/<split>/<city>/<name>_gtFine_*`:
     `labelTrainIds.png` where the preparation has made them, else the shipped `labelIds.png`, translated when read.
 
-    Args:
-        split: `train`, `val` or `test` (no labels).
-        root: Folder of the set; None: `$DATA_DIR/Cityscapes`.
-        size: (height, width) that pictures are resized to; None: as on disk (1024, 2048).
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
-
-    Raises:
-        ConfigError: If there is no such split.
+    Its splits are `train`, `val` and `test` (no labels); the arguments are those of `FileDataset`.
     """
 
+    key = "cityscapes"
     folder = "Cityscapes"
+    signs = (("leftImg8bit", "gtFine"),)
     splits = ("train", "val", "test")
     labelled_splits = ("train", "val")
     counts = MappingProxyType({"train": 2975, "val": 500, "test": 1525})
@@ -43,16 +38,6 @@ class Cityscapes(FileDataset):
     url = "https://www.cityscapes-dataset.com"
     paper = "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, arXiv 1604.01685"
     licence = "non-commercial; terms with the download"
-
-    def __init__(
-        self,
-        split: str = "train",
-        root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
-        cache_dir: str | Path | None = None,
-    ) -> None:
-        super().__init__(split, root, size, resize_label, cache_dir=cache_dir)
 
     def _scan(self, root: Path) -> list[Entry]:
         images_at = root / "leftImg8bit" / self.split

@@ -1,18 +1,21 @@
 """Dark Zurich (Sakaridis et al., arXiv 1901.05946): drives by night, with day pictures of the same places."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
-from dsrnss.console import notice
-from dsrnss.data.files import Entry, FileDataset, find_labels, given_file, listing, require
+from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import find_labels, given_file, listing, read_lines, require
 from dsrnss.data.missing import note_missing
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 
 ENDING = "_rgb_anon.png"
 TIMES = ("night", "twilight")
 PAIRS_PATTERN = "**/*_ref_day.csv"
+_log = logging.getLogger(__name__)
 
 
 class DarkZurich(FileDataset):
@@ -21,19 +24,19 @@ class DarkZurich(FileDataset):
     Args:
         split: `train` (no labels), `val` (labelled) or `test` (labels are kept by the benchmark).
         root: Folder of the set; None: `$DATA_DIR/DarkZurich`.
-        size: (height, width) that pictures are resized to; None: as on disk (1080, 1920).
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         references: Whether samples carry the day picture of the same place; None: in `train` only.
         pairs_file: One file with the pairs of `train` (such as `zurich_dn_pair_train.csv`), as given or below the root;
             None: `corresp/train/<time>/**/*_ref_day.csv`, as shipped.
         time: `night` or, in `train` only, `twilight`.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+        **common: `size`, `resize_label` and `cache_dir` of `FileDataset`.
 
     Raises:
         ConfigError: If there is no such split or time of day, or pairs are given to a split without.
     """
 
+    key = "darkzurich"
     folder = "DarkZurich"
+    signs = (("rgb_anon/train",), ("rgb_anon/val",), ("rgb_anon/test",))
     splits = ("train", "val", "test")
     labelled_splits = ("val",)
     counts = MappingProxyType({"train": 2416, "train/twilight": 2920, "train/day": 3041, "val": 50, "test": 151})
@@ -41,20 +44,19 @@ class DarkZurich(FileDataset):
     url = "https://www.trace.ethz.ch/publications/2019/GCMA_UIoU"
     paper = "Sakaridis et al., Guided Curriculum Model Adaptation and Uncertainty-Aware Evaluation, arXiv 1901.05946"
     licence = "non-commercial; terms with the download"
+    benchmark = Benchmark("Dark Zurich", (LABELS, DECLARED, CONFIDENCE), (151,), official_size)
 
     def __init__(
         self,
         split: str = "train",
         root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
+        *,
         references: bool | None = None,
         pairs_file: str | Path | None = None,
         time: Literal["night", "twilight"] = "night",
-        cache_dir: str | Path | None = None,
+        **common: Any,
     ) -> None:
-        wanted = split == "train" if references is None else references
-        super().__init__(split, root, size, resize_label, wanted, cache_dir=cache_dir)
+        super().__init__(split, root, **common)
         if time not in TIMES:
             raise ConfigError(f"Dark Zurich has no time '{time}'.{did_you_mean(time, TIMES)}")
         if time != "night" and split != "train":
@@ -63,6 +65,7 @@ class DarkZurich(FileDataset):
             raise ConfigError(
                 f"pairs_file is for the split train; the references of '{split}' are found by their names."
             )
+        self.references = split == "train" if references is None else references
         self.pairs_file = pairs_file
         self.time = time
 
@@ -111,7 +114,7 @@ class DarkZurich(FileDataset):
         """Tell of pictures that no shipped pair names: a chosen list may leave some out, the shipped ones do not."""
         advice = f"No file below corresp/train/{self.time} names it: such pictures are not trained on."
         if unpaired and not note_missing(unpaired, "day references", advice):
-            notice(
+            _log.info(
                 f"{len(unpaired)} of {total} {self.time} pictures of Dark Zurich have no day reference in 'corresp' "
                 f"(such as '{unpaired[0].name}') and are left out. `dsrnss data check darkzurich` names all."
             )
@@ -160,24 +163,21 @@ class DarkZurich(FileDataset):
 def read_pairs(path: Path) -> dict[str, str]:
     """Read lines `train/night/<sequence>/<frame>,train/day/<sequence>/<frame>`: night -> day.
 
-    Accepts `rgb_anon/` in front and `_rgb_anon.png` behind, blank lines, and a first line without any path.
+    Accepts `rgb_anon/` in front and `_rgb_anon.png` behind, backslashes, blank lines, and a first line without a path.
 
     Raises:
         DataError: If the file cannot be read, or a line is not of this form, naming it.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read the pairs '{path}': {error}.") from error
     pairs: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
+    for number, written in enumerate(read_lines(path, "pairs"), 1):
+        line = written.replace("\\", "/")
         cells = [_frame(cell) for cell in line.split(",")]
         if len(cells) == 2 and all(cell.startswith("train/") for cell in cells):
             pairs[cells[0]] = cells[1]
         elif line.strip() and (number > 1 or "train/" in line):
             raise DataError(
                 f"Line {number} of '{path}' is no pair: expected 'train/night/<sequence>/<frame>,"
-                f"train/day/<sequence>/<frame>', found '{line[:120]}'."
+                f"train/day/<sequence>/<frame>', found '{written[:120]}'."
             )
     return pairs
 

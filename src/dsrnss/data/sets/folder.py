@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from dsrnss.data.files import Entry, FileDataset, given_file, require
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import given_file, read_lines, require
+from dsrnss.data.location import hint, nearest
 from dsrnss.data.sets.label_files import LABELS_FILE, read_label_space
 from dsrnss.errors import ConfigError, DataError, DatasetNotFoundError
 from dsrnss.labels import CITYSCAPES, LabelSpace
@@ -30,14 +33,13 @@ class Folder(FileDataset):
         images: Folder of the pictures, below the root.
         labels: Folder of the labels, below the root: 8 bits in one channel, 255 ignored.
         refs: Folder of the references, below the root: the same place by day.
-        labels_file: The classes: a YAML file, as given or below the root, or `cityscapes` for its 19 classes.
+        labels_file: The classes: a YAML file, as given or below the root, or `cityscapes` for its 19 classes, whose raw
+            ids (`labelIds`) the label files then hold.
         pairs_file: CSV of `picture,reference`, paths below the root, endings optional; pictures not named are left out.
             None: references by name.
-        size: (height, width) that pictures are resized to; None: as on disk.
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         labelled: Whether samples carry labels; None: if there is a folder of labels.
         references: Whether samples carry references; None: if there is a folder of them, or a list of pairs.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
+        **common: `size`, `resize_label` and `cache_dir` of `FileDataset`.
 
     Raises:
         ConfigError: If the split is no name of a subfolder.
@@ -52,23 +54,23 @@ class Folder(FileDataset):
         self,
         root: str | Path,
         split: str | None = None,
+        *,
         images: str = "images",
         labels: str = "labels",
         refs: str = "refs",
         labels_file: str | Path = LABELS_FILE,
         pairs_file: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
         labelled: bool | None = None,
         references: bool | None = None,
-        cache_dir: str | Path | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(split or WHOLE, root, size, resize_label, cache_dir=cache_dir)
+        super().__init__(split or WHOLE, root, **common)
         if split is not None and (Path(split).is_absolute() or ".." in Path(split).parts):
             raise ConfigError(f"split '{split}' is no name of a subfolder of '{images}'.")
         if pairs_file is not None and references is False:
             raise ConfigError("pairs_file names references, but references is false: leave one of them out.")
         self.folders = {key: Path(path) / (split or "") for key, path in _named(images, labels, refs).items()}
+        self._images = images
         self.labels_file = labels_file
         self.pairs_file = pairs_file
         self._wanted = {"labels": labelled, "refs": True if pairs_file is not None else references}
@@ -116,12 +118,19 @@ class Folder(FileDataset):
         given = Path(str(self.root)).expanduser()
         base = os.environ.get("DATA_DIR")
         places = [given] if base is None else [given, Path(base).expanduser() / given]
+        likely = list[Path]()
+        for place in places:
+            # not the folder of the split: one that is missing means no other root
+            found, near = nearest(place, ((self._images,),))
+            if found is not None:
+                return found
+            likely += near
         found = next((place for place in places if place.is_dir()), None)
-        if found is None:
+        if found is None or likely:
             looked = " and ".join(f"'{place}'" for place in places)
             raise DatasetNotFoundError(
                 f"Folder not found: looked for {looked}. Give the folder that holds '{self.folders['images']}' as "
-                "root: its path, or its name below DATA_DIR."
+                f"root: its path, or its name below DATA_DIR.{hint(likely)}"
             )
         return found
 
@@ -215,16 +224,18 @@ def _walk(folder: Path) -> Iterator[Path]:
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """Read lines `picture,reference`; blank lines and a header `image,...` or `picture,...` are left out.
 
+    Backslashes are taken for slashes.
+
     Raises:
         DataError: If the file cannot be read, is empty, or a line is no pair, naming it.
     """
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.reader(read_lines(path, "pairs"), skipinitialspace=True))
+    except csv.Error as error:
         raise DataError(f"Cannot read the pairs '{path}': {error}.") from error
     pairs = []
     for number, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
+        cells = [cell.strip().replace("\\", "/") for cell in row]
         if not any(cells) or (number == 1 and cells[0].lower() in ("image", "picture")):
             continue
         if len(cells) != 2 or not all(cells):

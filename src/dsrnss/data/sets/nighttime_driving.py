@@ -3,7 +3,8 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from dsrnss.data.files import Entry, FileDataset, find_labels, listing
+from dsrnss.data.files import Entry, FileDataset
+from dsrnss.data.listing import find_labels, listing
 
 IMAGE_ENDING = "_leftImg8bit.png"
 
@@ -11,18 +12,12 @@ IMAGE_ENDING = "_leftImg8bit.png"
 class NighttimeDriving(FileDataset):
     """Nighttime Driving in its official layout; its labels hold no terrain and no motorcycle.
 
-    Args:
-        split: `test`, the only one.
-        root: Folder of the set; None: `$DATA_DIR/NighttimeDrivingTest`.
-        size: (height, width) that pictures are resized to; None: as on disk (1080, 1920).
-        resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
-        cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
-
-    Raises:
-        ConfigError: If there is no such split.
+    Its split is `test`; the arguments are those of `FileDataset`.
     """
 
+    key = "nighttimedriving"
     folder = "NighttimeDrivingTest"
+    signs = (("leftImg8bit", "gtCoarse_daytime_trainvaltest"),)
     splits = ("test",)
     labelled_splits = ("test",)
     counts = MappingProxyType({"test": 50})
@@ -30,16 +25,6 @@ class NighttimeDriving(FileDataset):
     url = "http://people.ee.ethz.ch/~daid/NightDriving"
     paper = "Dai and Van Gool, Dark Model Adaptation: Semantic Image Segmentation from Daytime to Nighttime, 1810.02575"
     licence = "non-commercial; terms with the download"
-
-    def __init__(
-        self,
-        split: str = "test",
-        root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
-        resize_label: bool = True,
-        cache_dir: str | Path | None = None,
-    ) -> None:
-        super().__init__(split, root, size, resize_label, cache_dir=cache_dir)
 
     def _scan(self, root: Path) -> list[Entry]:
         pictures = root / "leftImg8bit" / "test" / "night"

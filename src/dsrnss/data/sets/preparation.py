@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dsrnss.data.base import data_root, histogram, read_label
-from dsrnss.data.files import listing
+from dsrnss.data.base import histogram, read_label
+from dsrnss.data.listing import listing
+from dsrnss.data.location import data_root
 from dsrnss.data.parallel import Progress, parallel_map
-from dsrnss.data.sets.cityscapes import RAW_IDS_ENDING, STATISTICS, TRAIN_IDS_ENDING
+from dsrnss.data.sets.cityscapes import RAW_IDS_ENDING, STATISTICS, TRAIN_IDS_ENDING, Cityscapes
 from dsrnss.data.sets.polygons import POLYGONS_ENDING, draw_train_ids
 from dsrnss.data.writing import atomic
 from dsrnss.errors import DataError, ImageError
@@ -47,7 +48,7 @@ def prepare_cityscapes(
         DataError: If it has no labels, or a file cannot be written.
         ImageError: If a label cannot be read.
     """
-    folder = data_root(root, "Cityscapes")
+    folder = data_root(Cityscapes, root)
     sources = [source for split in ("train", "val") for source in _sources(folder / "gtFine" / split)]
     if not sources:
         raise DataError(

@@ -1,68 +1,41 @@
-"""The archives that the test servers of Dark Zurich and ACDC take: written here, and checked before they are sent.
-
-Needs neither torch nor the data set.
-"""
+"""The archives that the test servers take: written here, and checked before they are sent."""
 
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dsrnss.data.benchmark import CONFIDENCE, DECLARED, Benchmark
+from dsrnss.data.sets import known_sets
 from dsrnss.data.writing import atomic
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX
 
-LABELS, DECLARED, CONFIDENCE = "labelTrainIds", "labelTrainIds_invalid", "confidence"
 FULL_CONFIDENCE = 65535
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What a server wants.
-
-    Attributes:
-        key: Its name on the command line.
-        title: Its name in messages.
-        dataset: Class of its data set.
-        folders: Folders of the archive, one PNG a picture in each.
-        counts: Numbers of test pictures that make a whole submission.
-        size: (height, width) of every PNG.
-        flat: Whether the PNGs may also lie at the top level.
-    """
-
-    key: str
-    title: str
-    dataset: str
-    folders: tuple[str, ...]
-    counts: tuple[int, ...]
-    size: tuple[int, int] = (1080, 1920)
-    flat: bool = False
-
-
-BENCHMARKS = {
-    "darkzurich": Benchmark("darkzurich", "Dark Zurich", "DarkZurich", (LABELS, DECLARED, CONFIDENCE), (151,)),
-    # 500 pictures a condition
-    "acdc": Benchmark("acdc", "ACDC", "ACDC", (LABELS,), (500, 1000, 1500, 2000), flat=True),
-}
 Add = Callable[[str, npt.NDArray[np.uint8], npt.NDArray[np.float32]], None]
 """Takes the name of a picture, its (H, W) train ids and their (H, W) confidence, 0 to 1."""
 
 
+def benchmarks() -> dict[str, Benchmark]:
+    """Benchmarks by the names of their data sets on the command line."""
+    return {key: one.benchmark for key, one in known_sets().items() if one.benchmark is not None}
+
+
 def benchmark(key: str) -> Benchmark:
-    """A benchmark by its name on the command line.
+    """A benchmark by the name of its data set on the command line.
 
     Raises:
         ConfigError: If there is no such.
     """
-    if key not in BENCHMARKS:
-        raise ConfigError(f"Unknown benchmark '{key}'.{did_you_mean(key, BENCHMARKS)}")
-    return BENCHMARKS[key]
+    known = benchmarks()
+    if key not in known:
+        raise ConfigError(f"Unknown benchmark '{key}'.{did_you_mean(key, known)}")
+    return known[key]
 
 
 @contextmanager
@@ -117,10 +90,11 @@ def faulty_values(folder: str, pixels: npt.NDArray[np.integer]) -> list[int]:
 
 
 def detect(names: Sequence[str]) -> Benchmark:
-    """Guess for which server an archive is, from the files in it."""
+    """Guess for which server an archive is, from the files in it: by their folders, else by their number."""
     folders = {part for name in names for part in name.split("/")[:-1]}
     pictures = sum(name.endswith(".png") for name in names)
-    dark_zurich = BENCHMARKS["darkzurich"]
-    if folders & {DECLARED, CONFIDENCE} or pictures in dark_zurich.counts:
-        return dark_zurich
-    return BENCHMARKS["acdc"]
+
+    def likeness(server: Benchmark) -> tuple[int, bool, int]:
+        return len(folders & {*server.folders}), pictures in server.counts, -len(server.folders)
+
+    return max(benchmarks().values(), key=likeness)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from dsrnss.console import counted
-from dsrnss.data.submission.archive import CONFIDENCE, DECLARED, LABELS, Benchmark, benchmark, detect, faulty_values
+from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
+from dsrnss.data.submission.archive import benchmark, detect, faulty_values
 from dsrnss.errors import DataError
 from dsrnss.labels import IGNORE_INDEX
 
@@ -48,7 +49,7 @@ def validate_submission(
 
     Args:
         path: The zip file.
-        kind: `darkzurich` or `acdc`; None: seen from its content.
+        kind: Name of the data set on the command line, such as `darkzurich`; None: seen from the content.
         expected: Names of the test pictures without ending; None: only their number is checked.
         progress: Called with (files read, files in all).
         complete: Whether the official number of pictures is asked for beside the expected names.

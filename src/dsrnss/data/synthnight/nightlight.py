@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -48,19 +48,11 @@ def draw_night(rng: np.random.Generator, preset: NightPreset) -> Night:
     def draw(limits: tuple[float, float]) -> float:
         return float(rng.uniform(*limits))
 
+    # in the order of the fields: the same seed draws the same night
+    names = [field.name for field in fields(NightPreset) if field.name not in ("wet", "jpeg")]
+    drawn = {name: draw(getattr(preset, name)) for name in names}
     return Night(
-        ambient=draw(preset.ambient),
-        lamps=draw(preset.lamps),
-        lamps_on=draw(preset.lamps_on),
-        headlights=draw(preset.headlights),
-        windows=draw(preset.windows),
-        sky=draw(preset.sky),
-        exposure=draw(preset.exposure),
-        gamma=draw(preset.gamma),
-        noise=draw(preset.noise),
-        blur=draw(preset.blur),
-        glare=draw(preset.glare),
-        veil=draw(preset.veil),
+        **drawn,
         wet=bool(rng.random() < preset.wet),
         jpeg=int(rng.integers(preset.jpeg[0], preset.jpeg[1] + 1)),
         warmth=draw((0.0, 1.0)),

@@ -1,7 +1,7 @@
 """`dsrnss predict --submission`: the archive for a test server, written while predicting and checked at its end."""
 
 import contextlib
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dsrnss.console import counted, notice
+from dsrnss.console import counted
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.files import FileDataset
 from dsrnss.data.originals import unwrapped
+from dsrnss.data.sets import known_sets
 from dsrnss.data.submission.archive import Add, benchmark, submission_archive
 from dsrnss.data.submission.validation import validate_submission
 from dsrnss.errors import ConfigError, DataError
@@ -21,6 +22,7 @@ from dsrnss.labels import CITYSCAPES
 from dsrnss.training.predictions import Prediction, each_prediction
 
 SHOWN_FAULTS = 5
+_log = logging.getLogger(__name__)
 
 
 class SubmissionWriter(Callback):
@@ -28,7 +30,7 @@ class SubmissionWriter(Callback):
 
     Args:
         path: The zip file.
-        kind: `darkzurich` or `acdc`.
+        kind: Name of the data set on the command line, such as `darkzurich`.
         threshold: Pixels of lower confidence are declared invalid (Dark Zurich).
 
     Attributes:
@@ -42,6 +44,7 @@ class SubmissionWriter(Callback):
     def __init__(self, path: Path, kind: str, threshold: float = 0.5) -> None:
         self.path = path
         self.benchmark = benchmark(kind)
+        self.dataset = known_sets()[kind]
         self.threshold = threshold
         self.pictures = 0
         self.faults: tuple[str, ...] = ()
@@ -64,7 +67,7 @@ class SubmissionWriter(Callback):
         self._sets = [dataset if self._is_test_set(dataset) else None for dataset in sets.values()]
         if all(dataset is None for dataset in self._sets):
             raise ConfigError(
-                f"--submission {self.benchmark.key} wants the split 'test' of {self.benchmark.dataset} under "
+                f"--submission {self.dataset.key} wants the split 'test' of {self.dataset.__name__} under "
                 f"data.predict; there is {', '.join(f'{k} ({type(v).__name__} {v.split})' for k, v in sets.items())}."
             )
         self._add = self._open.enter_context(submission_archive(self.path, self.benchmark, self.threshold))
@@ -87,17 +90,17 @@ class SubmissionWriter(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finish the archive and check it."""
         self._open.close()
-        found = validate_submission(self.path, self.benchmark.key, self._names(), complete=True)
+        found = validate_submission(self.path, self.dataset.key, self._names(), complete=True)
         self.pictures, self.faults = found.pictures, found.faults
 
     def report(self) -> None:
         """Say what was written, and what a server would reject in it."""
         verdict = counted(len(self.faults), "fault") if self.faults else "nothing wrong"
-        print(f"\nWrote {self.path}: {counted(self.pictures, 'picture')}, {verdict}", file=sys.stderr)
+        _log.info(f"wrote {self.path}: {counted(self.pictures, 'picture')}, {verdict}.")
         for fault in self.faults[:SHOWN_FAULTS]:
-            notice(fault)
+            _log.info(fault)
         if len(self.faults) > SHOWN_FAULTS:
-            notice(f"and {len(self.faults) - SHOWN_FAULTS} more: `dsrnss data validate-submission` names all.")
+            _log.info(f"and {len(self.faults) - SHOWN_FAULTS} more: `dsrnss data validate-submission` names all.")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing half-written behind."""
@@ -106,8 +109,7 @@ class SubmissionWriter(Callback):
 
     def _is_test_set(self, dataset: SegmentationDataset) -> bool:
         inner = unwrapped(dataset)
-        names = {kind.__name__ for kind in type(inner).__mro__}
-        return self.benchmark.dataset in names and inner.split == "test"
+        return isinstance(inner, self.dataset) and inner.split == "test"
 
     def _names(self) -> set[str]:
         """Names of all pictures that the sets hold."""
