@@ -11,7 +11,7 @@ import dsrnss.data.base as base
 from dsrnss.data import Cityscapes, DarkZurich, Folder
 from dsrnss.data.base import crop_sample
 from dsrnss.data.boxes import Box
-from dsrnss.errors import DataError
+from dsrnss.errors import OutputError
 
 BOX = Box(3, 5, 8, 20)
 
@@ -89,7 +89,7 @@ def test_each_size_and_root_has_its_own_copies(root, tmp_path_factory):
 def test_a_cache_that_cannot_be_written_is_named(root, tmp_path_factory):
     blocked = tmp_path_factory.mktemp("cache") / "file"
     blocked.write_text("x")
-    with pytest.raises(DataError, match=r"Cannot write '.*file"):
+    with pytest.raises(OutputError, match=r"Cannot write '.*file"):
         _ = Folder(root, cache_dir=blocked)[0]
 
 

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ImageError: If there is no picture at all.
-        ConfigError: If the output folder cannot be written to.
+        OutputError: If the output folder cannot be written to.
         CheckpointError: If the model cannot be read.
         HardwareError: If there is no such device.
     """
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     from dsrnss.inference.batch import Summary
     from dsrnss.writing import prepare_folder
 
-    prepare_folder(args.out)
+    args.out = prepare_folder(args.out)
     segmenter = _load(args)
     summary = Summary(
         model="packaged demo model" if args.model is None else str(args.model),

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.data.base import Size, open_image, read_ids
-from dsrnss.data.writing import atomic
 from dsrnss.errors import DataError
+from dsrnss.writing import atomic
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,8 +37,9 @@ class PictureCache:
         """(H, W, 3) uint8 RGB, as `open_image` reads it.
 
         Raises:
-            DataError: If the file is missing, or the copy cannot be written.
+            DataError: If the file is missing.
             ImageError: If it cannot be read.
+            OutputError: If the copy cannot be written.
         """
         return self._copy(path, size, "picture", lambda: np.asarray(open_image(path, size)))
 
@@ -46,8 +47,9 @@ class PictureCache:
         """(H, W) uint8 ids, as `read_ids` reads them.
 
         Raises:
-            DataError: If the file is missing or no label map, or the copy cannot be written.
+            DataError: If the file is missing or no label map.
             ImageError: If it cannot be read.
+            OutputError: If the copy cannot be written.
         """
         return self._copy(path, size, "label", lambda: read_ids(path, size))
 

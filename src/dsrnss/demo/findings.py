@@ -70,7 +70,7 @@ def write_demo_report(findings: DemoFindings, page: Path, command: str) -> Path:
     """Write the page, and print the table.
 
     Raises:
-        DsrnssError: If the page cannot be written.
+        OutputError: If the page cannot be written.
     """
     label_space = findings.night.label_space
     scores = {key: model_scores(key, value) for key, value in findings.scores.items()}

@@ -12,9 +12,9 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 from torch import Tensor
 
-from dsrnss.data.writing import atomic
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.training.evaluation import Network
+from dsrnss.writing import atomic
 
 LABELS, COLOURS = "labelTrainIds", "labelColor"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.labels import CITYSCAPES
 from dsrnss.models.segmentor import NetworkConfig, Segmentor, build_segmentor
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained, save_pretrained
@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_listed(network: Segmentor, tmp_path: Path) -> None
 
 def test_unwritable_place(network: Segmentor, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="Cannot write"):
+    with pytest.raises(OutputError, match="Cannot write"):
         save_pretrained(network, tmp_path / "file" / "model.safetensors")
 
 

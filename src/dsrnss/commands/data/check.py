@@ -185,7 +185,7 @@ def _print_problems(console: "Console", problems: Sequence["Problem"], shown: in
 
 
 def _write_json(path: Path, content: Any) -> None:
-    from dsrnss.data.writing import atomic
+    from dsrnss.writing import atomic
 
     with atomic(path) as draft:
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

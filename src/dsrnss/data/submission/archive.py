@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dsrnss.data.writing import atomic
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX
+from dsrnss.writing import atomic
 
 LABELS, DECLARED, CONFIDENCE = "labelTrainIds", "labelTrainIds_invalid", "confidence"
 FULL_CONFIDENCE = 65535
@@ -75,7 +75,8 @@ def submission_archive(path: Path, kind: Benchmark, threshold: float = 0.5) -> I
         threshold: Pixels of lower confidence are declared invalid (Dark Zurich).
 
     Raises:
-        DataError: If a name comes twice, or the file cannot be written.
+        DataError: If a name comes twice.
+        OutputError: If the file cannot be written.
     """
     names: set[str] = set()
     with atomic(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:

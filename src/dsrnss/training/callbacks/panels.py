@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from dsrnss.adaptation.geometry import warp
-from dsrnss.errors import check_range
+from dsrnss.errors import OutputError, check_range
 from dsrnss.labels import LabelSpace
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from dsrnss.training.records import StepRecord, WatchedModule
-from dsrnss.writing import why_not_written, write_atomically
+from dsrnss.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,9 +84,9 @@ class ImagePanels(L.Callback):
         path = panels_folder(trainer) / f"step_{self._drawn:06d}.png"
         try:
             write_atomically(path, buffer.getvalue())
-        except OSError as error:
+        except OutputError as error:
             if not self._warned:
-                warnings.warn(f"Cannot write '{path}': {why_not_written(error)}", RuntimeWarning, stacklevel=2)
+                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
             self._warned = True
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

@@ -40,7 +40,7 @@ class SubmissionWriter(Callback):
     """
 
     def __init__(self, path: Path, kind: str, threshold: float = 0.5) -> None:
-        self.path = path
+        self.path = path.expanduser()
         self.benchmark = benchmark(kind)
         self.threshold = threshold
         self.pictures = 0
