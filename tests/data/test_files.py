@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-import dsrnss.data.base as base
+import dsrnss.pictures as pictures
 from dsrnss.data import Cityscapes, DarkZurich, Folder
 from dsrnss.data.base import crop_sample
 from dsrnss.data.boxes import Box
@@ -60,7 +60,7 @@ def test_copies_are_used_until_the_file_changes(root, tmp_path_factory, monkeypa
     first = [dataset[i] for i in range(2)]
     assert len(list(cache.rglob("*.npy"))) == 6
     with monkeypatch.context() as patch:
-        patch.setattr(base.Image, "open", None)
+        patch.setattr(pictures.Image, "open", None)
         assert all(same(a, b) for a, b in zip(first, map(dataset.__getitem__, range(2)), strict=True))
     Image.new("RGB", (40, 24), (9, 9, 9)).save(root / "images/0.png")
     assert int(dataset[0]["image"].max()) == 9 and same(dataset[1], first[1])

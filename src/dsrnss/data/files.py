@@ -23,14 +23,15 @@ from dsrnss.data.base import (
     image_tensor,
     label_tensor,
     not_found,
-    open_image,
-    read_ids,
+    resized,
+    unturned_label,
 )
 from dsrnss.data.class_counts import cached_counts
 from dsrnss.data.missing import note_missing
 from dsrnss.data.picture_cache import PictureCache
-from dsrnss.errors import ConfigError, DataError, ImageError, did_you_mean
+from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CITYSCAPES, LabelSpace
+from dsrnss.pictures import decode, read_header, read_ids
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -168,16 +169,18 @@ class FileDataset(SegmentationDataset):
             choose: Picks the box by the label, the name, and the shape of the image (whose pixels are not there).
 
         Raises:
-            DataError: If the set or a file is missing, or a label holds values outside the label space.
-            ImageError: If a file cannot be read.
+            DataError: If the set is missing, or a label holds values outside the label space or fits its picture only
+                as that is stored, not upright.
+            ImageError: If a file is missing or cannot be read.
         """
         entry = self.entries[index]
-        picture = self._picture(entry.image, self.size)
+        picture, own = self._picture(entry.image, self.size)
         size = _size_of(picture)
         sample: Sample = {"image": _shape_only(size), "name": entry.name}
         if entry.label is not None:
             wanted = size if self.resize_label and self.size is not None else None
-            sample["label"] = self._label(entry.label, wanted, raw=entry.raw_label)
+            ids = self._ids(entry.image, own, entry.label, wanted)
+            sample["label"] = label_tensor(ids, self.label_space, entry.label, raw=entry.raw_label)
         corners = None
         if choose is not None:
             box = choose(sample)
@@ -186,17 +189,28 @@ class FileDataset(SegmentationDataset):
                 sample["label"] = tv_tensors.Mask(box.cut(sample["label"]))
         sample["image"] = image_tensor(_pixels(picture, corners))
         if entry.reference is not None:
-            sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size), corners))
+            sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size)[0], corners))
         return sample
 
-    def _picture(self, path: Path, size: Size | None) -> Image.Image | Pixels:
-        return open_image(path, size) if self._cache is None else self._cache.picture(path, size)
+    def _picture(self, path: Path, size: Size | None) -> tuple[Image.Image | Pixels, Size | None]:
+        """A picture at a size, and its own (height, width), None: a copy does not tell."""
+        if self._cache is not None:
+            return self._cache.copy(path, size, "rgb", lambda: np.asarray(resized(decode(path), size))), None
+        picture = decode(path)
+        return resized(picture, size), _size_of(picture)
 
-    def _label(self, path: Path, size: Size | None, *, raw: bool) -> tv_tensors.Mask:
+    def _ids(self, image: Path, own: Size | None, label: Path, size: Size | None) -> Pixels:
+        """The ids of a label at a size; `own` is the (height, width) of its picture, None: not known."""
+
+        def read() -> Pixels:
+            ids = read_ids(label)
+            found = _size_of(ids)
+            if own in (None, found[::-1]) and (why := unturned_label(read_header(image), found)):
+                raise DataError(f"'{image}' and '{label}': {why}")
+            return np.array(resized(ids, size))
+
         # at evaluation a label of its own size is read once: only the size of the set is worth a copy
-        kept = self._cache is not None and size is not None
-        ids = self._cache.label(path, size) if kept and self._cache is not None else read_ids(path, size)
-        return label_tensor(ids, self.label_space, path, raw=raw)
+        return read() if self._cache is None or size is None else self._cache.copy(label, size, "ids", read)
 
     def verify(self) -> None:
         """Check that the folder is there and that every picture has its label and reference; opens no picture.
@@ -223,12 +237,7 @@ class FileDataset(SegmentationDataset):
             DataError: If the set has no labels.
             ImageError: If the file cannot be read.
         """
-        path = self._label_files()[0][0]
-        try:
-            with Image.open(path) as picture:
-                return picture.height, picture.width
-        except OSError as error:
-            raise ImageError(f"Cannot read '{path}': {error}.") from error
+        return read_header(self._label_files()[0][0]).size
 
     def class_counts(self) -> npt.NDArray[np.int64]:
         """Pixels of each class in each label file at its own size, (N, num_classes).

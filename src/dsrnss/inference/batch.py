@@ -9,8 +9,7 @@ from typing import Any
 
 import dsrnss
 from dsrnss.errors import ImageError, OutputError
-from dsrnss.inference.decoding import MAX_MEGAPIXELS, read_picture
-from dsrnss.inference.segmenter import Segmenter
+from dsrnss.inference.segmenter import MAX_MEGAPIXELS, Segmenter, read_photograph
 from dsrnss.inference.sources import OUTPUTS, Failure, output_stems
 from dsrnss.writing import write_atomically
 
@@ -110,7 +109,7 @@ def segment_pictures(
 
 def _segment(segmenter: Segmenter, picture: Path, out: Path, stem: str, max_megapixels: float) -> PictureRecord:
     started = time.perf_counter()
-    image = read_picture(picture, max_megapixels=max_megapixels)
+    image = read_photograph(picture, max_megapixels)
     result = segmenter(image, name=str(picture))
     files = result.save(out, stem)
     height, width = segmenter.working_size((image.height, image.width))

@@ -1,6 +1,7 @@
 """A trained network as something that takes photographs."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +14,21 @@ from PIL import Image
 from torch import Tensor
 
 from dsrnss.errors import CheckpointError, ConfigError, HardwareError, ImageError, did_you_mean
-from dsrnss.inference.decoding import SMALLEST_SIDE, read_picture, upright_rgb
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
 from dsrnss.models.network_values import is_whole
 from dsrnss.models.segmentor import Segmentor, pixel_pair
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.pictures import decode, upright_rgb
 
 ImageInput = Image.Image | npt.NDArray[np.uint8] | str | Path
 
+MAX_MEGAPIXELS = 50.0
+"""Larger photographs are refused before they are decoded; at this size segmenting takes about 2 GB of memory."""
+
+SMALLEST_SIDE = 16
+"""Pixels; nothing can be recognised in a smaller photograph."""
 
 _UNKNOWN_HEIGHT = 512
 """Pixels; the training height taken for granted where a model's card does not state it."""
@@ -283,9 +289,24 @@ def label_full_size(logits: Tensor, size: tuple[int, int]) -> tuple[npt.NDArray[
     return labels, confidence
 
 
+def read_photograph(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """Read a photograph as upright RGB.
+
+    Args:
+        path: As of `dsrnss.pictures.decode`.
+        max_megapixels: Larger ones are refused.
+
+    Raises:
+        ImageError: If it cannot be read, or is too large or too small.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and TIFF tags, which do not matter here
+        return decode(path, max_megapixels=max_megapixels, smallest_side=SMALLEST_SIDE)
+
+
 def _as_picture(image: ImageInput, name: str) -> Image.Image:
     if isinstance(image, (str, Path)):
-        return read_picture(image)
+        return read_photograph(image)
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if not isinstance(image, Image.Image):
