@@ -44,14 +44,15 @@ def test_a_crop_read_at_once_is_the_crop_of_the_whole(root, tmp_path_factory, si
     whole = Folder(root, size=size)
     cut = Folder(root, size=size, cache_dir=tmp_path_factory.mktemp("cache") if cached else None)
     for _ in range(2):  # the second time from the copy
-        assert same(cut.cropped(1, lambda sample: BOX), crop_sample(whole[1], BOX))
+        assert same(cut.cropped(1, lambda size, label, name: BOX), crop_sample(whole[1], BOX))
         assert same(cut[0], whole[0])
 
 
-def test_the_chooser_sees_label_name_and_shape(root):
-    seen = {}
-    Folder(root, size=(20, 36)).cropped(0, lambda sample: seen.update(sample) or BOX)
-    assert seen["name"] == "0" and seen["image"].shape == (3, 20, 36) and seen["label"].shape == (20, 36)
+def test_the_chooser_sees_size_label_and_name(root):
+    seen = []
+    Folder(root, size=(20, 36)).cropped(0, lambda *given: seen.extend(given) or BOX)
+    size, label, name = seen
+    assert name == "0" and size == (20, 36) and label.shape == (20, 36)
 
 
 def test_copies_are_used_until_the_file_changes(root, tmp_path_factory, monkeypatch):
@@ -100,7 +101,7 @@ def test_a_label_of_its_own_size_comes_as_it_is(root, tmp_path_factory):
 
 def test_references_of_another_size_get_that_of_the_picture(root):
     Image.new("RGB", (80, 48), (7, 7, 7)).save(root / "refs/0.png")
-    sample = Folder(root).cropped(0, lambda sample: BOX)
+    sample = Folder(root).cropped(0, lambda size, label, name: BOX)
     assert sample["reference"].shape == (3, 8, 20) and int(sample["reference"].min()) == 7
 
 

@@ -90,10 +90,11 @@ class SegmentationDataset(Dataset[Sample], ABC):
 
         Args:
             index: Number of the sample.
-            choose: Picks the box by the label, the name, and the shape of the image, whose pixels may not be there.
+            choose: Picks the box.
         """
         sample = self[index]
-        return crop_sample(sample, choose(sample))
+        height, width = sample["image"].shape[-2:]
+        return crop_sample(sample, choose((height, width), sample.get("label"), sample["name"]))
 
     @abstractmethod
     def verify(self) -> None:
@@ -143,7 +144,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         return figure
 
 
-BoxChooser = Callable[[Sample], Box]
+BoxChooser = Callable[[Size, Tensor | None, str], Box]
+"""Picks a box by a sample's (height, width), its (Hl, Wl) label if it has one, and its name."""
 
 
 def crop_sample(sample: Sample, box: Box) -> Sample:

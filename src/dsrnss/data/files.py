@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from torchvision import tv_tensors
 
@@ -26,14 +25,13 @@ from dsrnss.data.base import (
     resized,
     unturned_label,
 )
+from dsrnss.data.boxes import Box
 from dsrnss.data.class_counts import cached_counts
 from dsrnss.data.missing import note_missing
-from dsrnss.data.picture_cache import PictureCache
+from dsrnss.data.picture_cache import PictureCache, Pixels
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.pictures import decode, read_header, read_ids
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -166,30 +164,26 @@ class FileDataset(SegmentationDataset):
 
         Args:
             index: Number of the sample.
-            choose: Picks the box by the label, the name, and the shape of the image (whose pixels are not there).
+            choose: Picks the box, None: all of it.
 
         Raises:
-            DataError: If the set is missing, or a label holds values outside the label space or fits its picture only
-                as that is stored, not upright.
+            DataError: If the set is missing, or a label fits neither the classes nor the upright picture.
             ImageError: If a file is missing or cannot be read.
         """
         entry = self.entries[index]
         picture, own = self._picture(entry.image, self.size)
         size = _size_of(picture)
-        sample: Sample = {"image": _shape_only(size), "name": entry.name}
+        label = None
         if entry.label is not None:
             wanted = size if self.resize_label and self.size is not None else None
             ids = self._ids(entry.image, own, entry.label, wanted)
-            sample["label"] = label_tensor(ids, self.label_space, entry.label, raw=entry.raw_label)
-        corners = None
-        if choose is not None:
-            box = choose(sample)
-            corners = (box.left, box.top, box.left + box.width, box.top + box.height)
-            if "label" in sample:
-                sample["label"] = tv_tensors.Mask(box.cut(sample["label"]))
-        sample["image"] = image_tensor(_pixels(picture, corners))
+            label = label_tensor(ids, self.label_space, entry.label, raw=entry.raw_label)
+        box = Box(0, 0, *size) if choose is None else choose(size, label, entry.name)
+        sample: Sample = {"image": image_tensor(_pixels(picture, box)), "name": entry.name}
+        if label is not None:
+            sample["label"] = label if choose is None else tv_tensors.Mask(box.cut(label))
         if entry.reference is not None:
-            sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size)[0], corners))
+            sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size)[0], box))
         return sample
 
     def _picture(self, path: Path, size: Size | None) -> tuple[Image.Image | Pixels, Size | None]:
@@ -347,13 +341,10 @@ def _size_of(picture: Image.Image | Pixels) -> Size:
     return (picture.height, picture.width) if isinstance(picture, Image.Image) else picture.shape[:2]
 
 
-def _shape_only(size: Size) -> tv_tensors.Image:
-    return torch.empty((3, *size), dtype=torch.uint8, device="meta")
-
-
-def _pixels(picture: Image.Image | Pixels, corners: tuple[int, int, int, int] | None) -> Pixels:
-    """(h, w, 3) pixels between (left, top, right, bottom), or all of them."""
+def _pixels(picture: Image.Image | Pixels, box: Box) -> Pixels:
+    """The (h, w, 3) pixels inside a box."""
+    right, bottom = box.left + box.width, box.top + box.height
     if isinstance(picture, Image.Image):
-        return np.array(picture if corners is None else picture.crop(corners))
-    left, top, right, bottom = corners or (0, 0, picture.shape[1], picture.shape[0])
-    return picture[top:bottom, left:right]
+        whole = (box.height, box.width) == _size_of(picture)
+        return np.array(picture if whole else picture.crop((box.left, box.top, right, bottom)))
+    return picture[box.top : bottom, box.left : right]

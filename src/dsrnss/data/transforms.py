@@ -48,16 +48,16 @@ def check_fits(crop: Size, size: Size, name: str) -> None:
         )
 
 
-def random_box(sample: Sample, crop: Size, rng: np.random.Generator) -> Box:
-    """Draw a crop box, all positions equally likely.
+def random_box(size: Size, crop: Size, rng: np.random.Generator) -> Box:
+    """Draw a crop box in a picture of at least its size, all positions equally likely.
 
-    Raises:
-        ConfigError: If the picture is smaller than the crop.
+    Args:
+        size: (height, width) of the picture.
+        crop: (height, width) of the box.
+        rng: Source of the draws.
     """
-    height, width = sample["image"].shape[-2:]
-    check_fits(crop, (height, width), sample["name"])
-    top = int(rng.integers(height - crop[0] + 1))
-    return Box(top, int(rng.integers(width - crop[1] + 1)), *crop)
+    top = int(rng.integers(size[0] - crop[0] + 1))
+    return Box(top, int(rng.integers(size[1] - crop[1] + 1)), *crop)
 
 
 def largest_share(label: Tensor) -> float:
@@ -69,7 +69,7 @@ def largest_share(label: Tensor) -> float:
 
 
 def random_label_box(
-    sample: Sample, crop: Size, rng: np.random.Generator, cat_max_ratio: float, wanted: WantedClass | None = None
+    label: Tensor, crop: Size, rng: np.random.Generator, cat_max_ratio: float, wanted: WantedClass | None = None
 ) -> Box:
     """Draw a crop box by what its labels hold.
 
@@ -77,23 +77,21 @@ def random_label_box(
     happens inside each attempt to find enough of the wanted class. The last box drawn is taken, good or not.
 
     Args:
-        sample: A sample with a label of the image's size.
+        label: (H, W) uint8 train ids, not smaller than the crop.
         crop: (height, width).
         rng: Source of the draws.
         cat_max_ratio: Largest share of one class; 1 accepts every box.
         wanted: The class that rare class sampling drew, None: any box will do.
-
-    Raises:
-        ConfigError: If the picture is smaller than the crop.
     """
-    label = sample["label"].as_subclass(Tensor)
-    box = random_box(sample, crop, rng)
+    label = label.as_subclass(Tensor)
+    size = (label.shape[0], label.shape[1])
+    box = random_box(size, crop, rng)
     for attempt in range(1 + (wanted.attempts if wanted else 0)):
-        box = random_box(sample, crop, rng) if attempt else box
+        box = random_box(size, crop, rng) if attempt else box
         for _ in range(CROP_REDRAWS if cat_max_ratio < 1 else 0):
             if largest_share(box.cut(label)) < cat_max_ratio:
                 break
-            box = random_box(sample, crop, rng)
+            box = random_box(size, crop, rng)
         if wanted is None or np.count_nonzero(box.cut(label).numpy() == wanted.index) > wanted.pixels:
             break
     return box
