@@ -7,18 +7,17 @@ from dsrnss.data.base import crop_sample
 from dsrnss.data.boxes import Box
 from dsrnss.data.loading import TrainStream
 from dsrnss.data.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     WantedClass,
     flip_sample,
     largest_share,
-    normalize,
+    normalise_bytes,
     random_box,
     random_label_box,
     resize_sample,
     to_model_input,
 )
 from dsrnss.errors import ConfigError
+from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 
 def test_crop_moves_every_plane_together(toy):
@@ -70,7 +69,7 @@ def test_normalisation_is_torchvision_s_to_the_last_bit(interleaved):
     for view in (planes, planes[:, 3:20, 5:33], planes.flip(-1)):
         expected = v2.functional.to_dtype(view, torch.float32, scale=True)
         expected = v2.functional.normalize(expected, list(IMAGENET_MEAN), list(IMAGENET_STD))
-        assert torch.equal(normalize(view), expected)
+        assert torch.equal(normalise_bytes(view), expected)
 
 
 def test_share_does_not_count_ignored_pixels():

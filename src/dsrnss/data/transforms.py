@@ -15,7 +15,7 @@ from dsrnss.data.base import Sample, Size, histogram
 from dsrnss.data.boxes import Box
 from dsrnss.errors import ConfigError
 from dsrnss.labels import IGNORE_INDEX
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.normalisation import normalise
 
 CROP_REDRAWS = 10
 _PLANES = ("image", "label", "reference", "flow", "confidence")
@@ -126,8 +126,8 @@ def resize_sample(sample: Sample, size: Size) -> Sample:
     return resized  # type: ignore[return-value]
 
 
-def normalize(image: Tensor) -> Tensor:
-    """(3, H, W) uint8 RGB -> float32, normalised by the mean and deviation of ImageNet."""
+def normalise_bytes(image: Tensor) -> Tensor:
+    """`normalise` of one (3, H, W) uint8 image, several times faster: the same float32 numbers by a look-up."""
     pixels = image.as_subclass(Tensor).permute(1, 2, 0).numpy()
     # decoders give interleaved channels: splitting bytes is cheaper than transposing floats
     planes = cv2.split(pixels) if pixels.strides[-1] == 1 else [pixels[..., channel] for channel in range(3)]
@@ -139,11 +139,9 @@ def normalize(image: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _normal_table() -> npt.NDArray[np.float32]:
-    """What each of the 256 values of each channel becomes, (3, 256): a look-up gives torchvision's numbers."""
+    """What each of the 256 values of each channel becomes, (3, 256)."""
     values = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
-    scaled: Tensor = F.to_dtype(values, torch.float32, scale=True)
-    normal: Tensor = F.normalize_image(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD))
-    return np.ascontiguousarray(normal.numpy().reshape(3, 256))
+    return np.ascontiguousarray(normalise(values).numpy().reshape(3, 256))
 
 
 def to_model_input(sample: Sample) -> dict[str, Any]:
@@ -151,7 +149,7 @@ def to_model_input(sample: Sample) -> dict[str, Any]:
     ready: dict[str, Any] = dict(sample)
     for key in ("image", "reference"):
         if key in ready:
-            ready[key] = normalize(ready[key])
+            ready[key] = normalise_bytes(ready[key])
     if "label" in ready:
         ready["label"] = ready["label"].as_subclass(Tensor).to(torch.int64)
     for key in ("flow", "confidence"):

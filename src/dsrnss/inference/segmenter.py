@@ -19,7 +19,7 @@ from dsrnss.labels import LabelSpace
 from dsrnss.models.network_values import is_whole
 from dsrnss.models.segmentor import Segmentor, pixel_pair
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.normalisation import normalise
 from dsrnss.pictures import decode, upright_rgb
 
 ImageInput = Image.Image | npt.NDArray[np.uint8] | str | Path
@@ -146,7 +146,8 @@ class Segmenter:
         # reducing_gap shrinks huge photographs by whole factors first: much faster, no visible difference
         scaled = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
         try:
-            logits = self.logits(normalise(scaled), "slide" if self.window else "whole", self.window)[0]
+            images = normalise(torch.from_numpy(np.array(scaled)).permute(2, 0, 1))[None]
+            logits = self.logits(images, "slide" if self.window else "whole", self.window)[0]
             labels, confidence = label_full_size(logits, (picture.height, picture.width))
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or "memory" in str(error):
@@ -250,13 +251,6 @@ def find_device(device: str | torch.device) -> torch.device:
 
 
 _DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
-
-
-def normalise(image: Image.Image) -> Tensor:
-    """An RGB image as a batch of one: (1, 3, H, W) float32, ImageNet-normalised."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((pixels - mean) / std)[None]
 
 
 @torch.inference_mode()

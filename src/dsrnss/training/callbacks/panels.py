@@ -18,7 +18,7 @@ from torch import Tensor
 from dsrnss.adaptation.geometry import warp
 from dsrnss.errors import OutputError, check_range
 from dsrnss.labels import LabelSpace
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.normalisation import denormalise
 from dsrnss.training.records import StepRecord, WatchedModule
 from dsrnss.writing import write_atomically
 
@@ -178,8 +178,7 @@ def _shrunk(planes: Tensor, mode: str) -> Tensor:
 def _picture(image: Tensor) -> Pixels:
     """The pixels of a normalised (3, H, W) image."""
     small = _shrunk(image.float(), "area").cpu()
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    pixels: Pixels = ((small * std + mean).nan_to_num().clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+    pixels: Pixels = (denormalise(small).nan_to_num().clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
     return pixels
 
 
