@@ -58,7 +58,7 @@ def cached_counts(
                 np.savez_compressed(draft, mark=np.array(mark), counts=counts)
             return counts
         except OutputError as error:
-            _log.info("Class counts are not kept at %s: %s", place, error)
+            _log.debug("Class counts are not kept at %s: %s", place, error)
     return counts
 
 

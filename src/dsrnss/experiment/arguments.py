@@ -1,11 +1,12 @@
 """The command line of the paper's README, translated to today's options, and checks against this machine."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dsrnss.console import notice
 from dsrnss.errors import HardwareError, UsageError
 
+_log = logging.getLogger(__name__)
 _GPUS = "--trainer.gpus"
 _PRECISION = "--trainer.precision"
 _HALF = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
@@ -36,7 +37,7 @@ def precision(value: str) -> str:
     """Today's name of a precision, with a notice if it is not the given one."""
     name = _HALF.get(value, value)
     if name != value and not name.endswith("-true"):
-        notice(f"{_PRECISION} {value} is taken as {name}.")
+        _log.info("%s %s is taken as %s.", _PRECISION, value, name)
     return name
 
 
@@ -46,7 +47,7 @@ def _gpus(value: str) -> list[str]:
     new = ["--trainer.accelerator", "cpu"]
     if int(value):
         new = ["--trainer.accelerator", "gpu", "--trainer.devices", value]
-    notice(f"{_GPUS} {value} is taken as {' '.join(new)}.")
+    _log.info("%s %s is taken as %s.", _GPUS, value, " ".join(new))
     return new
 
 

@@ -1,5 +1,6 @@
 """Checkpoint files of a run: written so that a kill never leaves half of one, found again by `--ckpt_path last`."""
 
+import logging
 import os
 import zipfile
 from collections.abc import Iterable
@@ -9,12 +10,12 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from dsrnss.console import notice
 from dsrnss.errors import CheckpointError, did_you_mean
 from dsrnss.models.weights import read_checkpoint
 from dsrnss.writing import atomic, output_error
 
 LOGS = "lightning_logs"
+_log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -78,7 +79,7 @@ def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         if is_complete(path):
             return path
-        notice(f"{path} is incomplete and left out.")
+        _log.info("%s is incomplete and left out.", path)
     others = sorted({str(path) for path in (root / LOGS).rglob("*.ckpt")})
     more = f" Checkpoints of other experiments: {', '.join(others[:5])}." if others else ""
     raise CheckpointError(

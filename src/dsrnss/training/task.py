@@ -1,5 +1,6 @@
 """The adaptation task: one training step of the method (method section 1)."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,6 @@ from dsrnss.adaptation.prototypes import PrototypeConfig, contrast
 from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher
-from dsrnss.console import notice
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import class_balance
@@ -46,6 +46,7 @@ Batch = dict[str, dict[str, Any]]
 
 SCALE_ATTENTION = "hrda_scale_attention."
 HRDA_MIXED_WEIGHT = 0.8
+_log = logging.getLogger(__name__)
 """Officially the mixed loss counts less with HRDA."""
 
 
@@ -157,7 +158,7 @@ class AdaptationTask(WatchedModule, GuardedModule):
         state, own = load_pretrained(path).segmentor.state_dict(), self.student.state_dict()
         attention = {key: value for key, value in own.items() if key.startswith(SCALE_ATTENTION)}
         if attention and not attention.keys() & state.keys():
-            notice(f"'{path}' is no HRDA network: the scale attention starts from random weights.")
+            _log.info("'%s' is no HRDA network: the scale attention starts from random weights.", path)
             state |= attention
         load_state(self.student, state, str(path))
         self._student_is_initial()

@@ -72,15 +72,16 @@ def test_missing_references_are_listed(root):
         DarkZurich("val", root, references=True).verify()
 
 
-def test_pictures_without_a_shipped_pair_are_told(root, capsys):
+def test_pictures_without_a_shipped_pair_are_told(root, caplog):
+    caplog.set_level("INFO", "dsrnss")
     table = root / "corresp/train/night/GOPR0351/GOPR0351_ref_day.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
     assert values(DarkZurich("train", root)) == [(2, 202), (3, 203)]
-    assert "1 of 3 night pictures" in (told := capsys.readouterr().err) and "GOPR0351_frame_000001" in told
+    assert "1 of 3 night pictures" in (told := caplog.text) and "GOPR0351_frame_000001" in told
     (problem,) = [p for p in check_sets({"a": DarkZurich("train", root)}, workers=1).problems if p.kind != "one-colour"]
     assert problem.kind == "missing-reference" and problem.file.endswith("GOPR0351_frame_000001_rgb_anon.png")
-    capsys.readouterr()
-    assert len(DarkZurich("train", root, pairs_file=table)) == 2 and not capsys.readouterr().err
+    caplog.clear()
+    assert len(DarkZurich("train", root, pairs_file=table)) == 2 and not caplog.text
 
 
 def test_a_broken_first_line_is_no_header(root):

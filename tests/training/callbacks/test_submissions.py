@@ -58,18 +58,19 @@ def test_the_test_set_goes_into_the_archive_and_nothing_else(tmp_path, trainer, 
     predict(writer, trainer, ["val"], loader=0)
     predict(writer, trainer, NAMES)
     writer.on_predict_end(trainer, TASK)
-    writer.report()
+    remarks.say_submission(writer)
     assert writer.faults == () and "s.zip: 2 pictures, nothing wrong" in capsys.readouterr().err
     assert validate_submission(tmp_path / "s.zip", "darkzurich", NAMES).pictures == 2
 
 
-def test_what_the_server_would_reject_is_said(tmp_path, trainer, capsys):
+def test_what_the_server_would_reject_is_said(tmp_path, trainer, capsys, caplog):
+    caplog.set_level("INFO", "dsrnss")
     writer = SubmissionWriter(tmp_path / "s.zip", "darkzurich")
     writer.on_predict_start(trainer, TASK)
     predict(writer, trainer, NAMES[:1], size=(8, 12))
     writer.on_predict_end(trainer, TASK)
-    writer.report()
-    told = capsys.readouterr().err
+    remarks.say_submission(writer)
+    told = capsys.readouterr().err + caplog.text
     assert "lacks 'GOPR0356_frame_000002_rgb_anon'" in told and "s.zip: 1 picture, 7 faults" in told
     assert any("holds 1 picture: the test set of Dark Zurich has 151" in fault for fault in writer.faults)
     assert sum("12 x 8 pixels" in fault for fault in writer.faults) == 3

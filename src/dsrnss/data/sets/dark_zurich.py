@@ -1,11 +1,11 @@
 """Dark Zurich (Sakaridis et al., arXiv 1901.05946): drives by night, with day pictures of the same places."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from dsrnss.console import notice
 from dsrnss.data.files import Entry, FileDataset, find_labels, given_file, listing, require
 from dsrnss.data.missing import note_missing
 from dsrnss.errors import ConfigError, DataError, did_you_mean
@@ -13,6 +13,7 @@ from dsrnss.errors import ConfigError, DataError, did_you_mean
 ENDING = "_rgb_anon.png"
 TIMES = ("night", "twilight")
 PAIRS_PATTERN = "**/*_ref_day.csv"
+_log = logging.getLogger(__name__)
 
 
 class DarkZurich(FileDataset):
@@ -111,10 +112,11 @@ class DarkZurich(FileDataset):
         """Tell of pictures that no shipped pair names: a chosen list may leave some out, the shipped ones do not."""
         advice = f"No file below corresp/train/{self.time} names it: such pictures are not trained on."
         if unpaired and not note_missing(unpaired, "day references", advice):
-            notice(
-                f"{len(unpaired)} of {total} {self.time} pictures of Dark Zurich have no day reference in 'corresp' "
-                f"(such as '{unpaired[0].name}') and are left out. `dsrnss data check darkzurich` names all."
-            )
+            _log.info(
+                "%d of %d %s pictures of Dark Zurich have no day reference in 'corresp' (such as '%s') and are left "
+                "out. `dsrnss data check darkzurich` names all.",
+                len(unpaired), total, self.time, unpaired[0].name,
+            )  # fmt: skip
 
     def _pairs_files(self, root: Path) -> list[Path]:
         if self.pairs_file is not None:

@@ -1,7 +1,6 @@
 """`dsrnss predict --submission`: the archive for a test server, written while predicting and checked at its end."""
 
 import contextlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dsrnss.console import counted, notice
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.files import FileDataset
 from dsrnss.data.originals import unwrapped
@@ -19,8 +17,6 @@ from dsrnss.data.submission.validation import validate_submission
 from dsrnss.errors import ConfigError, DataError
 from dsrnss.labels import CITYSCAPES
 from dsrnss.training.predictions import Prediction, each_prediction
-
-SHOWN_FAULTS = 5
 
 
 class SubmissionWriter(Callback):
@@ -89,15 +85,6 @@ class SubmissionWriter(Callback):
         self._open.close()
         found = validate_submission(self.path, self.benchmark.key, self._names(), complete=True)
         self.pictures, self.faults = found.pictures, found.faults
-
-    def report(self) -> None:
-        """Say what was written, and what a server would reject in it."""
-        verdict = counted(len(self.faults), "fault") if self.faults else "nothing wrong"
-        print(f"\nWrote {self.path}: {counted(self.pictures, 'picture')}, {verdict}", file=sys.stderr)
-        for fault in self.faults[:SHOWN_FAULTS]:
-            notice(fault)
-        if len(self.faults) > SHOWN_FAULTS:
-            notice(f"and {len(self.faults) - SHOWN_FAULTS} more: `dsrnss data validate-submission` names all.")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing half-written behind."""
