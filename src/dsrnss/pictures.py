@@ -220,8 +220,7 @@ def _open(file: BinaryIO, name: str, max_megapixels: float | None) -> Image.Imag
         raise ImageError(f"'{name}' {_what_else(name, file.read(512))}") from error
     except Image.DecompressionBombError as error:
         pixels = next((int(word) for word in str(error).replace("(", " ").split() if word.isdigit()), 0)
-        limit = 2e-6 * (Image.MAX_IMAGE_PIXELS or 0) if max_megapixels is None else max_megapixels
-        raise ImageError(f"'{name}' {_too_large(f'{pixels / 1e6:.0f} megapixels', limit)}") from error
+        raise ImageError(f"'{name}' {_too_large(f'{pixels / 1e6:.0f} megapixels', max_megapixels)}") from error
     except Exception as error:  # a decoder given a damaged header raises whatever it stumbles over
         if isinstance(error, OSError) and error.errno:
             raise
@@ -249,8 +248,10 @@ def _what_else(name: str, start: bytes) -> str:
     return f"is not a picture of a known kind{named} (JPEG, PNG, BMP, TIFF, WebP, GIF, PPM, JPEG 2000, AVIF)."
 
 
-def _too_large(what: str, limit: float) -> str:
-    return f"has {what}, above the limit of {limit:g} (max_megapixels): shrink it, or raise the limit."
+def _too_large(what: str, limit: float | None) -> str:
+    if limit is None:
+        return f"has {what}, more than Pillow decodes: shrink it."
+    return f"has {what}, above the limit of {limit:g}: shrink it, or raise max_megapixels."
 
 
 def _check_size(name: str, size: tuple[int, int], max_megapixels: float | None, smallest_side: int) -> None:

@@ -192,7 +192,7 @@ def test_too_little_memory_is_said_with_the_remedy(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(segmenter.segmentor, "predict", run_out)
-    with pytest.raises(ImageError, match=r"photo.*--height"):
+    with pytest.raises(ImageError, match=r"photo.*lower the height"):
         segmenter(photo, name="photo")
 
 

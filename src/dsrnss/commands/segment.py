@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.arguments import as_options, whole_number
 from dsrnss.console import error, next_step, notice
 from dsrnss.errors import ImageError
 
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     finder = PictureFinder(recursive=args.recursive, out=args.out)
     pictures = finder.find(args.sources)
     if not pictures:
-        raise ImageError("\n".join(printable(failure.reason) for failure in finder.failures))
+        raise ImageError("\n".join(_said(failure.reason) for failure in finder.failures))
 
     from dsrnss.inference.batch import Summary
     from dsrnss.writing import prepare_folder
@@ -170,7 +170,7 @@ def _report(summary: "Summary", file: Path) -> None:
     if summary.pictures:
         _print_table(summary.pictures)
     for failure in summary.failures:
-        error(printable(failure.reason))
+        error(_said(failure.reason))
     done, failed = len(summary.pictures), len(summary.failures)
     print(
         f"{done} picture{'' if done == 1 else 's'} segmented, {failed} failed, in {summary.seconds:.1f} s. "
@@ -208,6 +208,10 @@ def _say_next(args: argparse.Namespace) -> None:
         next_step(["dsrnss", "test", "--config", "EXPERIMENT.yaml", "--ckpt_path", args.model])
     else:
         next_step(["dsrnss", "fit", "--config", "synthnight/adapt.yaml"])
+
+
+def _said(reason: str) -> str:
+    return printable(as_options(reason, "max_megapixels", "recursive=True"))
 
 
 def printable(text: str) -> str:

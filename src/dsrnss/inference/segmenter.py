@@ -114,9 +114,7 @@ class Segmenter:
         """
         device = find_device(device)
         if path is None and not DEMO_MODEL.is_file():
-            raise CheckpointError(
-                f"The packaged demo model is not at '{DEMO_MODEL}'. Give a model of your own (--model)."
-            )
+            raise CheckpointError(f"The packaged demo model is not at '{DEMO_MODEL}'. Give a model of your own.")
         pretrained = load_pretrained(DEMO_MODEL if path is None else path, which)
         return cls(
             pretrained.segmentor,
@@ -152,7 +150,7 @@ class Segmenter:
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or "memory" in str(error):
                 raise ImageError(
-                    f"'{name}' needs more memory than {self.device} has free: lower --height, or give a --window."
+                    f"'{name}' needs more memory than {self.device} has free: lower the height, or give a window."
                 ) from error
             raise
         return Segmentation(labels, confidence, self.label_space, picture, name)

@@ -87,7 +87,7 @@ class PictureFinder:
         found = list(self._walk(folder))
         if not found and not any(failure.picture.startswith(str(folder)) for failure in self.failures):
             below = not self.recursive and any(entry.is_dir() for entry in folder.iterdir())
-            hint = " Add --recursive to search the folders in it too." if below else ""
+            hint = " Give recursive=True to search the folders in it too." if below else ""
             raise ImageError(f"The folder '{folder}' holds no pictures ({', '.join(SUFFIXES)}).{hint}")
         return found
 

@@ -198,7 +198,7 @@ def _check_free(final: Path, overwrite: bool) -> None:
     if not (final / MARKER).is_file():
         raise DataError(f"'{final}' is not empty, and not an earlier output of this command: choose a new folder.")
     if not overwrite:
-        raise DataError(f"'{final}' holds an earlier output: choose a new folder, or give --overwrite.")
+        raise DataError(f"'{final}' holds an earlier output: choose a new folder, or overwrite=True.")
 
 
 def _replace(draft: Path, final: Path) -> None:
