@@ -81,6 +81,18 @@ def test_damaged_copies_are_made_again_and_none_is_changed_by_its_reader(root, t
     assert same(dataset[0], first) and not list(cache.rglob(".*"))
 
 
+def test_resized_picture_and_label_keep_their_places(root):
+    label = np.zeros((40, 40), np.uint8)
+    label[:20, 20:] = 2
+    Image.fromarray(label).save(root / "labels/0.png")
+    Image.fromarray(np.repeat(label[..., None] * 100, 3, axis=2)).save(root / "images/0.png")
+    sample = Folder(root, size=(20, 10))[0]
+    image, small = sample["image"], sample["label"].numpy()
+    assert image.shape == (3, 20, 10) and small.shape == (20, 10)
+    assert small[:10, 5:].min() == 2 and small[10:].max() == 0
+    assert int(image[0, 4, 8]) == 200 and int(image[0, 4, 1]) == 0
+
+
 def test_each_size_and_root_has_its_own_copies(root, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     shapes = [Folder(root, size=size, cache_dir=cache)[0]["image"].shape for size in (None, (12, 20), (6, 10))]

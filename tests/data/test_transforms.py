@@ -13,7 +13,6 @@ from dsrnss.data.transforms import (
     normalise_bytes,
     random_box,
     random_label_box,
-    resize_sample,
     to_model_input,
 )
 from dsrnss.errors import ConfigError
@@ -39,15 +38,6 @@ def test_flip_mirrors_and_turns_the_flow(toy):
     assert sample["flow"][0, 0, 5] == 5  # the sample itself is left alone
     back = flip_sample(flipped)
     assert all(back[k].equal(sample[k]) for k in ("image", "label", "reference", "flow", "confidence"))
-
-
-def test_resize_scales_flow_with_the_picture(toy):
-    sample = toy(references=True, flow=True)[0]
-    sample["flow"] = torch.ones(2, 40, 60)
-    small = resize_sample(sample, (20, 15))
-    assert small["image"].shape == (3, 20, 15) and small["image"].dtype == torch.uint8
-    assert small["label"].shape == (20, 15) and set(small["label"].unique().tolist()) <= {0, 10, 11, 255}
-    assert small["flow"][:, 3, 3].tolist() == [0.25, 0.5]
 
 
 def test_model_input_is_imagenet_normalised_and_plain(toy):

@@ -107,25 +107,6 @@ def flip_sample(sample: Sample) -> Sample:
     return flipped  # type: ignore[return-value]
 
 
-def resize_sample(sample: Sample, size: Size) -> Sample:
-    """Resize every plane of a sample (pictures bilinear and antialiased, labels nearest); a flow is scaled with it.
-
-    Args:
-        sample: A sample.
-        size: (height, width).
-    """
-    height, width = sample["image"].shape[-2:]
-    resized: dict[str, Any] = dict(sample)
-    for key in ("image", "reference", "flow", "confidence"):
-        if key in resized:
-            resized[key] = F.resize(resized[key], list(size), antialias=True)
-    if "label" in resized:
-        resized["label"] = F.resize(resized["label"], list(size), interpolation=F.InterpolationMode.NEAREST_EXACT)
-    if "flow" in resized:
-        resized["flow"] = resized["flow"] * torch.tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
-    return resized  # type: ignore[return-value]
-
-
 def normalise_bytes(image: Tensor) -> Tensor:
     """`normalise` of one (3, H, W) uint8 image, several times faster: the same float32 numbers by a look-up."""
     pixels = image.as_subclass(Tensor).permute(1, 2, 0).numpy()
