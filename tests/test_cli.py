@@ -185,6 +185,8 @@ class TestSynthesize:
         out = capsys.readouterr().out
         assert f"Next: DATA_DIR={tmp_path / 'set'} dsrnss fit --config" in out
         assert (tmp_path / "set" / "DarkZurich").is_dir()
+        assert cli.main(["data", "synthesize", str(tmp_path / "set"), *words]) == 1
+        assert "or --overwrite." in capsys.readouterr().err
 
     def test_show(self, tmp_path: Path) -> None:
         picture = tmp_path / "samples.png"

@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        code = _dispatch(words)
+        with console.showing_log():
+            code = _dispatch(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         console.notice("interrupted.")

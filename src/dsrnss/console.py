@@ -1,8 +1,15 @@
-"""What the commands say to the user: errors and notices on stderr, the next command on stdout."""
+"""What the commands say to the user: errors and notices on stderr, the next command on stdout.
 
+The library itself only logs; `showing_log` makes notices of that.
+"""
+
+import logging
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+_LIBRARY = logging.getLogger("dsrnss")
 
 
 def error(message: str) -> None:
@@ -13,6 +20,33 @@ def error(message: str) -> None:
 def notice(message: str) -> None:
     """Print one message behind 'note:' on stderr."""
     _say("note", "yellow", message)
+
+
+@contextmanager
+def showing_log() -> Iterator[None]:
+    """Inside, what the library logs from INFO on is shown on stderr, behind 'note:' or 'warning:'."""
+    if any(isinstance(handler, _Notices) for handler in _LIBRARY.handlers):
+        yield
+        return
+    handler, level = _Notices(), _LIBRARY.level
+    _LIBRARY.addHandler(handler)
+    _LIBRARY.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _LIBRARY.removeHandler(handler)
+        _LIBRARY.setLevel(level)
+
+
+class _Notices(logging.Handler):
+    """Prints records as notices on what is stderr at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        try:
+            _say("warning" if record.levelno >= logging.WARNING else "note", "yellow", record.getMessage())
+        except Exception:
+            self.handleError(record)
 
 
 def next_step(*commands: Iterable[str | object], what: str = "Next") -> None:

@@ -29,7 +29,11 @@ class DatasetNotFoundError(DataError):
 
 
 class ImageError(DsrnssError):
-    """A picture cannot be read, or not be written."""
+    """A picture cannot be read."""
+
+
+class OutputError(DsrnssError):
+    """A file or folder cannot be written."""
 
 
 class CheckpointError(DsrnssError):

@@ -124,11 +124,19 @@ def test_wrong_options_are_answered_without_a_traceback(
     assert "Traceback" not in shown
 
 
-def test_size_options_reach_the_segmenter(photos: Path, model: Path) -> None:
+def test_size_options_reach_the_segmenter(photos: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--model", str(model), "--height", "100", "--window", "64", "64", "--max-megapixels", "0.01"]
     assert main(["segment", "photos/b.png", "--out", "out", *options]) == 0
     assert read_summary()["pictures"][0]["segmented_at"] == [140, 100]
     assert main(["segment", "photos/b.png", "--out", "out", *options[:-1], "0.001"]) == 1
+    assert "or raise --max-megapixels." in capsys.readouterr().err
+
+
+def test_folders_in_a_folder_are_hinted_at_by_the_option(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "outer").mkdir()
+    (photos / "more").rename(photos / "outer" / "more")
+    assert main(["segment", "photos/outer", "--out", "out"]) == 1
+    assert "Give --recursive to search" in capsys.readouterr().err
 
 
 def test_odd_file_names_break_neither_table_nor_summary(

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-import dsrnss.data.base as base
+import dsrnss.pictures as pictures
 from dsrnss.data import Cityscapes, DarkZurich, Folder
 from dsrnss.data.base import crop_sample
 from dsrnss.data.boxes import Box
-from dsrnss.errors import DataError
+from dsrnss.errors import OutputError
 
 BOX = Box(3, 5, 8, 20)
 
@@ -44,14 +44,15 @@ def test_a_crop_read_at_once_is_the_crop_of_the_whole(root, tmp_path_factory, si
     whole = Folder(root, size=size)
     cut = Folder(root, size=size, cache_dir=tmp_path_factory.mktemp("cache") if cached else None)
     for _ in range(2):  # the second time from the copy
-        assert same(cut.cropped(1, lambda sample: BOX), crop_sample(whole[1], BOX))
+        assert same(cut.cropped(1, lambda size, label, name: BOX), crop_sample(whole[1], BOX))
         assert same(cut[0], whole[0])
 
 
-def test_the_chooser_sees_label_name_and_shape(root):
-    seen = {}
-    Folder(root, size=(20, 36)).cropped(0, lambda sample: seen.update(sample) or BOX)
-    assert seen["name"] == "0" and seen["image"].shape == (3, 20, 36) and seen["label"].shape == (20, 36)
+def test_the_chooser_sees_size_label_and_name(root):
+    seen = []
+    Folder(root, size=(20, 36)).cropped(0, lambda *given: seen.extend(given) or BOX)
+    size, label, name = seen
+    assert name == "0" and size == (20, 36) and label.shape == (20, 36)
 
 
 def test_copies_are_used_until_the_file_changes(root, tmp_path_factory, monkeypatch):
@@ -60,7 +61,7 @@ def test_copies_are_used_until_the_file_changes(root, tmp_path_factory, monkeypa
     first = [dataset[i] for i in range(2)]
     assert len(list(cache.rglob("*.npy"))) == 6
     with monkeypatch.context() as patch:
-        patch.setattr(base.Image, "open", None)
+        patch.setattr(pictures.Image, "open", None)
         assert all(same(a, b) for a, b in zip(first, map(dataset.__getitem__, range(2)), strict=True))
     Image.new("RGB", (40, 24), (9, 9, 9)).save(root / "images/0.png")
     assert int(dataset[0]["image"].max()) == 9 and same(dataset[1], first[1])
@@ -80,6 +81,18 @@ def test_damaged_copies_are_made_again_and_none_is_changed_by_its_reader(root, t
     assert same(dataset[0], first) and not list(cache.rglob(".*"))
 
 
+def test_resized_picture_and_label_keep_their_places(root):
+    label = np.zeros((40, 40), np.uint8)
+    label[:20, 20:] = 2
+    Image.fromarray(label).save(root / "labels/0.png")
+    Image.fromarray(np.repeat(label[..., None] * 100, 3, axis=2)).save(root / "images/0.png")
+    sample = Folder(root, size=(20, 10))[0]
+    image, small = sample["image"], sample["label"].numpy()
+    assert image.shape == (3, 20, 10) and small.shape == (20, 10)
+    assert small[:10, 5:].min() == 2 and small[10:].max() == 0
+    assert int(image[0, 4, 8]) == 200 and int(image[0, 4, 1]) == 0
+
+
 def test_each_size_and_root_has_its_own_copies(root, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     shapes = [Folder(root, size=size, cache_dir=cache)[0]["image"].shape for size in (None, (12, 20), (6, 10))]
@@ -89,7 +102,7 @@ def test_each_size_and_root_has_its_own_copies(root, tmp_path_factory):
 def test_a_cache_that_cannot_be_written_is_named(root, tmp_path_factory):
     blocked = tmp_path_factory.mktemp("cache") / "file"
     blocked.write_text("x")
-    with pytest.raises(DataError, match=r"Cannot write '.*file"):
+    with pytest.raises(OutputError, match=r"Cannot write '.*file"):
         _ = Folder(root, cache_dir=blocked)[0]
 
 
@@ -100,7 +113,7 @@ def test_a_label_of_its_own_size_comes_as_it_is(root, tmp_path_factory):
 
 def test_references_of_another_size_get_that_of_the_picture(root):
     Image.new("RGB", (80, 48), (7, 7, 7)).save(root / "refs/0.png")
-    sample = Folder(root).cropped(0, lambda sample: BOX)
+    sample = Folder(root).cropped(0, lambda size, label, name: BOX)
     assert sample["reference"].shape == (3, 8, 20) and int(sample["reference"].min()) == 7
 
 

@@ -55,7 +55,7 @@ def test_every_set_names_the_file_and_the_value(spoilt, kind):
         list(dataset)
     with pytest.raises(DataError, match=expected):
         for index in range(len(dataset)):
-            dataset.cropped(index, lambda sample: Box(0, 0, 2, 2))
+            dataset.cropped(index, lambda size, label, name: Box(0, 0, 2, 2))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

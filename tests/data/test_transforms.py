@@ -5,19 +5,18 @@ from torchvision.transforms import v2
 
 from dsrnss.data.base import crop_sample
 from dsrnss.data.boxes import Box
+from dsrnss.data.loading import TrainStream
 from dsrnss.data.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     WantedClass,
     flip_sample,
     largest_share,
-    normalize,
+    normalise_bytes,
     random_box,
     random_label_box,
-    resize_sample,
     to_model_input,
 )
 from dsrnss.errors import ConfigError
+from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 
 def test_crop_moves_every_plane_together(toy):
@@ -41,15 +40,6 @@ def test_flip_mirrors_and_turns_the_flow(toy):
     assert all(back[k].equal(sample[k]) for k in ("image", "label", "reference", "flow", "confidence"))
 
 
-def test_resize_scales_flow_with_the_picture(toy):
-    sample = toy(references=True, flow=True)[0]
-    sample["flow"] = torch.ones(2, 40, 60)
-    small = resize_sample(sample, (20, 15))
-    assert small["image"].shape == (3, 20, 15) and small["image"].dtype == torch.uint8
-    assert small["label"].shape == (20, 15) and set(small["label"].unique().tolist()) <= {0, 10, 11, 255}
-    assert small["flow"][:, 3, 3].tolist() == [0.25, 0.5]
-
-
 def test_model_input_is_imagenet_normalised_and_plain(toy):
     sample = toy()[2]
     ready = to_model_input(sample)
@@ -69,7 +59,7 @@ def test_normalisation_is_torchvision_s_to_the_last_bit(interleaved):
     for view in (planes, planes[:, 3:20, 5:33], planes.flip(-1)):
         expected = v2.functional.to_dtype(view, torch.float32, scale=True)
         expected = v2.functional.normalize(expected, list(IMAGENET_MEAN), list(IMAGENET_STD))
-        assert torch.equal(normalize(view), expected)
+        assert torch.equal(normalise_bytes(view), expected)
 
 
 def test_share_does_not_count_ignored_pixels():
@@ -79,24 +69,24 @@ def test_share_does_not_count_ignored_pixels():
     assert largest_share(label) == 0.75
 
 
-def test_boxes_reach_every_position(toy):
-    sample, rng = toy(size=(18, 21))[0], np.random.default_rng(0)
-    boxes = {(b.top, b.left) for b in (random_box(sample, (16, 20), rng) for _ in range(200))}
+def test_boxes_reach_every_position():
+    rng = np.random.default_rng(0)
+    boxes = {(b.top, b.left) for b in (random_box((18, 21), (16, 20), rng) for _ in range(200))}
     assert boxes == {(t, x) for t in range(3) for x in range(2)}
 
 
 def test_label_boxes_avoid_one_class_and_find_the_wanted_one(toy):
     sample, rng = toy(size=(64, 64))[0], np.random.default_rng(0)
-    plain = [random_box(sample, (16, 16), rng).cut(sample["label"]) for _ in range(200)]
-    varied = [random_label_box(sample, (16, 16), rng, 0.75).cut(sample["label"]) for _ in range(200)]
+    plain = [random_box((64, 64), (16, 16), rng).cut(sample["label"]) for _ in range(200)]
+    varied = [random_label_box(sample["label"], (16, 16), rng, 0.75).cut(sample["label"]) for _ in range(200)]
     alone = [np.mean([largest_share(c.as_subclass(torch.Tensor)) >= 0.75 for c in crops]) for crops in (plain, varied)]
     assert alone[0] > 0.5 and alone[1] < 0.2
     wanted = WantedClass(11, 40, attempts=10)
-    found = [random_label_box(sample, (16, 16), rng, 1.0, wanted).cut(sample["label"]) for _ in range(200)]
+    found = [random_label_box(sample["label"], (16, 16), rng, 1.0, wanted).cut(sample["label"]) for _ in range(200)]
     shares = [np.mean([int((c == 11).sum()) > 40 for c in crops]) for crops in (plain, found)]
     assert shares[1] > 3 * shares[0]
 
 
 def test_too_small_pictures_name_both_sizes(toy):
-    with pytest.raises(ConfigError, match=r"crop_size 50x50 .* 'toy_0' of 40x60"):
-        random_box(toy()[0], (50, 50), np.random.default_rng(0))
+    with pytest.raises(ConfigError, match=r"crop_size 50x50 .* 'toy_.' of 40x60"):
+        _ = TrainStream(toy(), (50, 50), seed=0, stream=0, flip=0)[0]

@@ -8,7 +8,7 @@ import torch
 
 from dsrnss.demo import run as demo
 from dsrnss.demo.run import Amounts, DemoOptions, run_demo
-from dsrnss.errors import ConfigError
+from dsrnss.errors import OutputError
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained
 
 
@@ -41,5 +41,5 @@ def test_demo_measures_before_and_after(
 
 def test_an_output_that_is_a_file_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(OutputError, match="is a file"):
         run_demo(DemoOptions(out=tmp_path / "taken"))

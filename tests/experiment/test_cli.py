@@ -109,10 +109,11 @@ class TestRunning:
         saved = "lightning_logs/e/version_0/config.yaml"
         assert run.main(["validate", "--config", saved, "--ckpt_path", "last"]) == 0
 
-    def test_resume_from_last_goes_on_at_its_step(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_resume_from_last_goes_on_at_its_step(self, here: Path, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", "dsrnss")
         fit()
         assert fit("--ckpt_path", "last", "--trainer.max_steps", "9") == 0
-        assert "version_0/checkpoints/last.ckpt" in capsys.readouterr().err
+        assert "version_0/checkpoints/last.ckpt" in caplog.text
         checkpoint = torch.load("lightning_logs/e/version_1/checkpoints/last.ckpt", weights_only=False)
         assert checkpoint["global_step"] == 9
 
@@ -122,14 +123,15 @@ class TestRunning:
         with pytest.raises(CheckpointError, match=r"no checkpoint of 'other'.*lightning_logs/e/version_0"):
             run.main(["fit", "--config", "other.yaml", "--ckpt_path", "last"])
 
-    def test_half_a_checkpoint_is_passed_over(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_half_a_checkpoint_is_passed_over(self, here: Path, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", "dsrnss")
         fit()
         whole = Path("lightning_logs/e/version_0/checkpoints/last.ckpt")
         torn = Path("lightning_logs/e/version_1/checkpoints/last.ckpt")
         torn.parent.mkdir(parents=True)
         torn.write_bytes(whole.read_bytes()[:500])
         assert run.main(["validate", "--config", "e.yaml", "--ckpt_path", "last"]) == 0
-        assert f"{torn} is incomplete" in capsys.readouterr().err
+        assert f"{torn} is incomplete" in caplog.text
 
     def test_evaluation_makes_no_run_folder(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert run.main(["validate", "--config", "e.yaml"]) == 0
@@ -170,12 +172,12 @@ class TestRunning:
 
 class TestPaperCommandLine:
     @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-    def test_gpus_without_a_gpu(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_gpus_without_a_gpu(self, here: Path, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", "dsrnss")
         with pytest.raises(HardwareError, match=r"no GPU.*\n.*--trainer\.accelerator cpu"):
             fit("--trainer.gpus", "1", "--trainer.precision", "16")
-        err = capsys.readouterr().err
-        assert "--trainer.accelerator gpu --trainer.devices 1" in err
-        assert "16-mixed" in err
+        assert "--trainer.accelerator gpu --trainer.devices 1" in caplog.text
+        assert "16-mixed" in caplog.text
 
     def test_no_gpus_is_the_cpu_in_full_precision(self, here: Path) -> None:
         built = cli.build("fit", ["e.yaml"], ["--trainer.gpus=0", "--trainer.precision=16"])
@@ -183,7 +185,8 @@ class TestPaperCommandLine:
         assert built.trainer.precision == "32-true"
 
     @pytest.mark.parametrize("joined", [True, False])
-    def test_the_aligners_file(self, joined: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_aligners_file(self, joined: bool, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", "dsrnss")
         option, path = (
             "--model.init_args.alignment_head.init_args.pretrained",
             "pretrained_models/uawarpc_megadepth.ckpt",
@@ -192,7 +195,7 @@ class TestPaperCommandLine:
         args = [*arguments.translate(words), "--trainer.logger=false"]
         built = cli.build("fit", ["cityscapes_darkzurich/dsrnss_daformer.yaml"], args)
         assert built.model.method.aligner.weights == path
-        assert f"is taken as --model.aligner.init_args.weights {path}" in capsys.readouterr().err
+        assert f"is taken as --model.aligner.init_args.weights {path}" in caplog.text
 
     def test_a_value_that_is_missing(self) -> None:
         with pytest.raises(UsageError, match=r"--trainer\.gpus: its value is missing"):

@@ -83,7 +83,7 @@ def test_a_folder_without_pictures_points_to_recursive(photos: Path) -> None:
     finder = PictureFinder()
     assert finder.find([photos]) == []
     assert "holds no pictures" in finder.failures[0].reason
-    assert "--recursive" in finder.failures[0].reason
+    assert "recursive=True" in finder.failures[0].reason
 
 
 def test_an_unreadable_folder_is_named_and_the_rest_found(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

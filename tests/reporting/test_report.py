@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dsrnss.errors import DsrnssError
+from dsrnss.errors import OutputError
 from dsrnss.reporting import report as module
 from dsrnss.reporting.content import Curve, Panel
 from dsrnss.reporting.report import write_report
@@ -179,7 +179,7 @@ def test_a_failed_write_leaves_the_old_report(tmp_path, make_report, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(DsrnssError, match=r"report\.html.*No space left"):
+    with pytest.raises(OutputError, match=r"report\.json.*No space left"):
         write_report(make_report(), page)
     assert page.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.training import checkpoints
 
 
@@ -17,7 +17,7 @@ class Unsavable:
 def test_a_failed_write_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     writer, path = checkpoints.AtomicCheckpointIO(), tmp_path / "last.ckpt"
     writer.save_checkpoint({"step": 1}, path)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OutputError, match="no space"):
         writer.save_checkpoint({"step": Unsavable()}, path)
     assert torch.load(path) == {"step": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]

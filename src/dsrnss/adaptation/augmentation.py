@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from dsrnss.errors import check_range
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.normalisation import denormalise, normalise
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,11 @@ def strong_augment(images: Tensor, config: AugmentationConfig, generator: torch.
     """
     jittered = uniform(0, 1, generator) < config.jitter_probability
     blurred = uniform(0, 1, generator) < config.blur_probability
-    mean, std = (images.new_tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     augmented = []
     for image in images:
         if jittered:
-            plain = (image * std + mean).clamp(0, 1)
-            image = (color_jitter(plain, draw_jitter(config, generator)) - mean) / std
+            plain = denormalise(image).clamp(0, 1)
+            image = normalise(color_jitter(plain, draw_jitter(config, generator)))
         if blurred:
             image = gaussian_blur(image, uniform(*config.blur_sigma, generator))
         augmented.append(image)

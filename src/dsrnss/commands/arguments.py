@@ -103,6 +103,18 @@ def look_in_current_folder() -> None:
         sys.path.append(folder)
 
 
+def as_options(message: str, *arguments: str) -> str:
+    """Say the options of a command where a message of the library names arguments.
+
+    Args:
+        message: What the library says.
+        arguments: As they stand there: `max_megapixels`, or `recursive=True`.
+    """
+    for argument in arguments:
+        message = message.replace(argument, f"--{argument.removesuffix('=True').replace('_', '-')}")
+    return message
+
+
 def run_parser(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Parse and call what the chosen subparser set as `run`.
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import add_import, import_modules, whole_number
+from dsrnss.commands.arguments import add_import, as_options, import_modules, whole_number
 from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import error, next_step, notice
 from dsrnss.errors import ImageError
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ImageError: If there is no picture at all.
-        ConfigError: If the output folder cannot be written to.
+        OutputError: If the output folder cannot be written to.
         CheckpointError: If the model cannot be read.
         HardwareError: If there is no such device.
     """
@@ -110,12 +110,12 @@ def run(args: argparse.Namespace) -> int:
     finder = PictureFinder(recursive=args.recursive, out=args.out)
     pictures = finder.find(args.sources)
     if not pictures:
-        raise ImageError("\n".join(printable(failure.reason) for failure in finder.failures))
+        raise ImageError("\n".join(_said(failure.reason) for failure in finder.failures))
 
     from dsrnss.inference.batch import Summary
     from dsrnss.writing import prepare_folder
 
-    prepare_folder(args.out)
+    args.out = prepare_folder(args.out)
     segmenter = _load(args)
     summary = Summary(
         model="packaged demo model" if args.model is None else str(args.model),
@@ -164,7 +164,7 @@ def _report(summary: "Summary", file: Path) -> None:
     if summary.pictures:
         _print_table(summary.pictures)
     for failure in summary.failures:
-        error(printable(failure.reason))
+        error(_said(failure.reason))
     done, failed = len(summary.pictures), len(summary.failures)
     print(
         f"{done} picture{'' if done == 1 else 's'} segmented, {failed} failed, in {summary.seconds:.1f} s. "
@@ -197,6 +197,10 @@ def _say_next(args: argparse.Namespace) -> None:
         next_step(["dsrnss", "test", "--config", "EXPERIMENT.yaml", "--ckpt_path", args.model])
     else:
         next_step(["dsrnss", "fit", "--config", "synthnight/adapt.yaml"])
+
+
+def _said(reason: str) -> str:
+    return printable(as_options(reason, "max_megapixels", "recursive=True"))
 
 
 def printable(text: str) -> str:

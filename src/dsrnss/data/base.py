@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from dsrnss.data.boxes import Box
 from dsrnss.data.parallel import Progress
-from dsrnss.errors import DataError, ImageError
+from dsrnss.errors import DataError
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
+from dsrnss.pictures import Header, read_ids
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,10 +88,11 @@ class SegmentationDataset(Dataset[Sample], ABC):
 
         Args:
             index: Number of the sample.
-            choose: Picks the box by the label, the name, and the shape of the image, whose pixels may not be there.
+            choose: Picks the box.
         """
         sample = self[index]
-        return crop_sample(sample, choose(sample))
+        height, width = sample["image"].shape[-2:]
+        return crop_sample(sample, choose((height, width), sample.get("label"), sample["name"]))
 
     @abstractmethod
     def verify(self) -> None:
@@ -140,7 +142,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         return figure
 
 
-BoxChooser = Callable[[Sample], Box]
+BoxChooser = Callable[[Size, Tensor | None, str], Box]
+"""Picks a box by a sample's (height, width), its (Hl, Wl) label if it has one, and its name."""
 
 
 def crop_sample(sample: Sample, box: Box) -> Sample:
@@ -149,80 +152,26 @@ def crop_sample(sample: Sample, box: Box) -> Sample:
     return cut  # type: ignore[return-value]
 
 
-def decode(path: str | Path) -> Image.Image:
-    """Read a picture file completely.
-
-    Raises:
-        DataError: If the file is missing.
-        ImageError: If it is no picture, or damaged.
-    """
-    try:
-        picture = Image.open(path)
-        with picture:
-            picture.load()
+def resized(picture: Image.Image, size: Size | None) -> Image.Image:
+    """A picture (bilinear, antialiased) or a map of ids (nearest) at another (height, width), None: as it is."""
+    if size is None or picture.size == size[::-1]:
         return picture
-    except FileNotFoundError as error:
-        raise DataError(f"File not found: '{path}'.") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"'{path}' is not a picture ({Path(path).stat().st_size} bytes); copy it again.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError(f"Cannot read '{path}': {error}. It seems damaged or cut short; copy it again.") from error
+    return picture.resize(size[::-1], Image.Resampling.BILINEAR if picture.mode == "RGB" else Image.Resampling.NEAREST)
 
 
-def open_image(path: str | Path, size: Size | None = None) -> Image.Image:
-    """Read a picture as RGB, resized (bilinear, antialiased) to `size` where given.
-
-    Raises:
-        DataError: If the file is missing.
-        ImageError: If it cannot be read.
-    """
-    picture = decode(path)
-    if picture.mode != "RGB":
-        picture = picture.convert("RGB")
-    if size is not None and picture.size != size[::-1]:
-        picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
-    return picture
-
-
-def read_image(path: str | Path, size: Size | None = None) -> tv_tensors.Image:
-    """Read a picture as (3, H, W) uint8 RGB, resized (bilinear, antialiased) to `size` where given.
-
-    Raises:
-        DataError: If the file is missing.
-        ImageError: If it cannot be read.
-    """
-    return image_tensor(np.array(open_image(path, size)))
-
-
-def read_ids(path: str | Path, size: Size | None = None) -> npt.NDArray[np.uint8]:
-    """Read a label map as it is, (H, W) uint8, resized (nearest) to `size` where given.
-
-    Raises:
-        DataError: If the file is missing or no label map.
-        ImageError: If it cannot be read.
-    """
-    picture = decode(path)
-    if picture.mode not in ("L", "P"):
-        raise DataError(f"'{path}' is no label map: expected 8-bit ids in one channel, found mode '{picture.mode}'.")
-    if size is not None and picture.size != size[::-1]:
-        picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
-    return np.array(picture)
-
-
-def read_label(path: str | Path, space: LabelSpace, size: Size | None = None, *, raw: bool = False) -> tv_tensors.Mask:
-    """Read a label map as (H, W) uint8 train ids, resized (nearest) to `size` where given.
+def read_label(path: str | Path, space: LabelSpace, *, raw: bool = False) -> tv_tensors.Mask:
+    """Read a label map as (H, W) uint8 train ids, at its size on disk.
 
     Args:
         path: A picture of one channel.
         space: The classes.
-        size: (height, width), None: as on disk.
         raw: Whether the file holds raw ids of the annotation tool, to be translated by the table of the label space.
 
     Raises:
-        DataError: If the file is missing, is no label map or holds values outside the label space.
-        ImageError: If it cannot be read.
+        DataError: If the file is no label map or holds values outside the label space.
+        ImageError: If it is missing or cannot be read.
     """
-    return label_tensor(read_ids(path, size), space, path, raw=raw)
+    return label_tensor(np.array(read_ids(path)), space, path, raw=raw)
 
 
 def label_tensor(
@@ -255,6 +204,17 @@ def check_labels(labels: npt.NDArray[np.uint8], space: LabelSpace, path: str | P
             "`dsrnss data prepare cityscapes ROOT` makes the train ids."
         )
     raise DataError(f"'{path}' holds label values {wrong[:10]}, outside 0..{space.num_classes - 1} and 255.{hint}")
+
+
+def unturned_label(picture: Header, size: Size) -> str:
+    """Why a label of this (height, width) does not fit its picture; empty: a turned picture is not the reason."""
+    if not picture.turned or size == picture.size or size != picture.size[::-1]:
+        return ""
+    height, width = picture.size
+    return (
+        f"the label fits its picture only as that is stored: EXIF turns it upright, to {height} x {width} pixels "
+        "(height x width). Draw the label on the upright picture, or remove the orientation from the picture's EXIF."
+    )
 
 
 def image_tensor(pixels: npt.NDArray[np.uint8]) -> tv_tensors.Image:

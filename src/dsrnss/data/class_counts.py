@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from dsrnss.data.base import histogram, read_label
 from dsrnss.data.parallel import Progress, parallel_map
-from dsrnss.data.writing import atomic
-from dsrnss.errors import DataError
+from dsrnss.errors import DataError, OutputError
 from dsrnss.labels import LabelSpace
 from dsrnss.progress import counting
+from dsrnss.writing import atomic
 
 Counts = npt.NDArray[np.int64]
 LabelFile = tuple[Path, bool]
@@ -58,8 +58,8 @@ def cached_counts(
             with atomic(place) as draft:
                 np.savez_compressed(draft, mark=np.array(mark), counts=counts)
             return counts
-        except DataError as error:
-            _log.info("Class counts are not kept at %s: %s", place, error)
+        except OutputError as error:
+            _log.debug("Class counts are not kept at %s: %s", place, error)
     return counts
 
 

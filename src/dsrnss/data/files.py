@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from torchvision import tv_tensors
 
@@ -20,17 +19,17 @@ from dsrnss.data.base import (
     Size,
     image_tensor,
     label_tensor,
-    open_image,
-    read_ids,
+    resized,
+    unturned_label,
 )
 from dsrnss.data.benchmark import Benchmark
+from dsrnss.data.boxes import Box
 from dsrnss.data.class_counts import cached_counts
 from dsrnss.data.location import STAND_IN, Signs, data_root, not_found
-from dsrnss.data.picture_cache import PictureCache
-from dsrnss.errors import ConfigError, DataError, ImageError, did_you_mean
+from dsrnss.data.picture_cache import PictureCache, Pixels
+from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CITYSCAPES, LabelSpace
-
-Pixels = npt.NDArray[np.uint8]
+from dsrnss.pictures import decode, read_header, read_ids
 
 
 @dataclass(frozen=True)
@@ -161,38 +160,47 @@ class FileDataset(SegmentationDataset):
 
         Args:
             index: Number of the sample.
-            choose: Picks the box by the label, the name, and the shape of the image (whose pixels are not there).
+            choose: Picks the box, None: all of it.
 
         Raises:
-            DataError: If the set or a file is missing, or a label holds values outside the label space.
-            ImageError: If a file cannot be read.
+            DataError: If the set is missing, or a label fits neither the classes nor the upright picture.
+            ImageError: If a file is missing or cannot be read.
         """
         entry = self.entries[index]
-        picture = self._picture(entry.image, self.size)
+        picture, own = self._picture(entry.image, self.size)
         size = _size_of(picture)
-        sample: Sample = {"image": _shape_only(size), "name": entry.name}
+        label = None
         if entry.label is not None:
             wanted = size if self.resize_label and self.size is not None else None
-            sample["label"] = self._label(entry.label, wanted, raw=entry.raw_label)
-        corners = None
-        if choose is not None:
-            box = choose(sample)
-            corners = (box.left, box.top, box.left + box.width, box.top + box.height)
-            if "label" in sample:
-                sample["label"] = tv_tensors.Mask(box.cut(sample["label"]))
-        sample["image"] = image_tensor(_pixels(picture, corners))
+            ids = self._ids(entry.image, own, entry.label, wanted)
+            label = label_tensor(ids, self.label_space, entry.label, raw=entry.raw_label)
+        box = Box(0, 0, *size) if choose is None else choose(size, label, entry.name)
+        sample: Sample = {"image": image_tensor(_pixels(picture, box)), "name": entry.name}
+        if label is not None:
+            sample["label"] = label if choose is None else tv_tensors.Mask(box.cut(label))
         if entry.reference is not None:
-            sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size), corners))
+            sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size)[0], box))
         return sample
 
-    def _picture(self, path: Path, size: Size | None) -> Image.Image | Pixels:
-        return open_image(path, size) if self._cache is None else self._cache.picture(path, size)
+    def _picture(self, path: Path, size: Size | None) -> tuple[Image.Image | Pixels, Size | None]:
+        """A picture at a size, and its own (height, width), None: a copy does not tell."""
+        if self._cache is not None:
+            return self._cache.copy(path, size, "rgb", lambda: np.asarray(resized(decode(path), size))), None
+        picture = decode(path)
+        return resized(picture, size), _size_of(picture)
 
-    def _label(self, path: Path, size: Size | None, *, raw: bool) -> tv_tensors.Mask:
+    def _ids(self, image: Path, own: Size | None, label: Path, size: Size | None) -> Pixels:
+        """The ids of a label at a size; `own` is the (height, width) of its picture, None: not known."""
+
+        def read() -> Pixels:
+            ids = read_ids(label)
+            found = _size_of(ids)
+            if own in (None, found[::-1]) and (why := unturned_label(read_header(image), found)):
+                raise DataError(f"'{image}' and '{label}': {why}")
+            return np.array(resized(ids, size))
+
         # at evaluation a label of its own size is read once: only the size of the set is worth a copy
-        kept = self._cache is not None and size is not None
-        ids = self._cache.label(path, size) if kept and self._cache is not None else read_ids(path, size)
-        return label_tensor(ids, self.label_space, path, raw=raw)
+        return read() if self._cache is None or size is None else self._cache.copy(label, size, "ids", read)
 
     def verify(self) -> None:
         """Check that the folder is there and that every picture has its label and reference; opens no picture.
@@ -219,12 +227,7 @@ class FileDataset(SegmentationDataset):
             DataError: If the set has no labels.
             ImageError: If the file cannot be read.
         """
-        path = self._label_files()[0][0]
-        try:
-            with Image.open(path) as picture:
-                return picture.height, picture.width
-        except OSError as error:
-            raise ImageError(f"Cannot read '{path}': {error}.") from error
+        return read_header(self._label_files()[0][0]).size
 
     def class_counts(self) -> npt.NDArray[np.int64]:
         """Pixels of each class in each label file at its own size, (N, num_classes).
@@ -265,13 +268,10 @@ def _size_of(picture: Image.Image | Pixels) -> Size:
     return (picture.height, picture.width) if isinstance(picture, Image.Image) else picture.shape[:2]
 
 
-def _shape_only(size: Size) -> tv_tensors.Image:
-    return torch.empty((3, *size), dtype=torch.uint8, device="meta")
-
-
-def _pixels(picture: Image.Image | Pixels, corners: tuple[int, int, int, int] | None) -> Pixels:
-    """(h, w, 3) pixels between (left, top, right, bottom), or all of them."""
+def _pixels(picture: Image.Image | Pixels, box: Box) -> Pixels:
+    """The (h, w, 3) pixels inside a box."""
+    right, bottom = box.left + box.width, box.top + box.height
     if isinstance(picture, Image.Image):
-        return np.array(picture if corners is None else picture.crop(corners))
-    left, top, right, bottom = corners or (0, 0, picture.shape[1], picture.shape[0])
-    return picture[top:bottom, left:right]
+        whole = (box.height, box.width) == _size_of(picture)
+        return np.array(picture if whole else picture.crop((box.left, box.top, right, bottom)))
+    return picture[box.top : bottom, box.left : right]

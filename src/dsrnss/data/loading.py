@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
 
 from dsrnss.data.base import Sample, SegmentationDataset, Size
@@ -19,6 +20,7 @@ from dsrnss.data.parallel import single_thread
 from dsrnss.data.sampling import ClassSampler
 from dsrnss.data.transforms import (
     WantedClass,
+    check_fits,
     flip_sample,
     random_box,
     random_label_box,
@@ -91,20 +93,22 @@ class TrainStream(FailSafe[Batch]):
         else:
             epoch, place = divmod(position, len(self.dataset))
             index = int(epoch_order(self.seed, self.stream, epoch, len(self.dataset))[place])
-        sample = self.dataset.cropped(index, lambda whole: self._box(whole, rng, wanted))
+        sample = self.dataset.cropped(index, lambda size, label, name: self._box(size, label, name, rng, wanted))
         if rng.random() < self.flip:
             sample = flip_sample(sample)
         return to_model_input(sample)
 
-    def _box(self, sample: Sample, rng: np.random.Generator, wanted: WantedClass | None) -> Box:
-        if "label" in sample and sample["label"].shape[-2:] != sample["image"].shape[-2:]:
+    def _box(
+        self, size: Size, label: Tensor | None, name: str, rng: np.random.Generator, wanted: WantedClass | None
+    ) -> Box:
+        if label is not None and label.shape[-2:] != size:
             raise ConfigError(
-                f"'{sample['name']}' has a label of another size than its picture: a training set needs "
-                "resize_label: true."
+                f"'{name}' has a label of another size than its picture: a training set needs resize_label: true."
             )
-        if self.cat_max_ratio is None:
-            return random_box(sample, self.crop, rng)
-        return random_label_box(sample, self.crop, rng, self.cat_max_ratio, wanted)
+        check_fits(self.crop, size, name)
+        if self.cat_max_ratio is None or label is None:
+            return random_box(size, self.crop, rng)
+        return random_label_box(label, self.crop, rng, self.cat_max_ratio, wanted)
 
 
 @lru_cache(maxsize=8)

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from dsrnss.data.base import SegmentationDataset, Size, decode
+from dsrnss.data.base import SegmentationDataset, Size, resized
 from dsrnss.data.files import Entry, FileDataset
-from dsrnss.errors import DataError, ImageError
+from dsrnss.errors import DataError
+from dsrnss.pictures import ID_MODES, read_header, read_ids
 
 INVALID_ENDING = "_gt_invIds.png"
-MASK_MODES = ("L", "P", "1")
+MASK_MODES = (*ID_MODES, "1")
 _LABEL_ENDINGS = ("_gt_labelTrainIds.png", "_gt_labelIds.png")
 
 
@@ -30,28 +30,13 @@ def file_entry(dataset: SegmentationDataset, index: int) -> Entry | None:
 
 
 def original_size(dataset: SegmentationDataset, index: int) -> Size | None:
-    """(height, width) of a sample's picture on disk, whatever size the set gives it; None: it has no file.
+    """(height, width) of a sample's picture on disk, upright, whatever size the set gives it; None: it has no file.
 
     Raises:
         ImageError: If the file cannot be read.
     """
     entry = file_entry(dataset, index)
-    return None if entry is None else picture_size(entry.image)
-
-
-def picture_size(path: Path) -> Size:
-    """(height, width) of a picture, from its header alone.
-
-    Raises:
-        ImageError: If the file is missing or no picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except UnidentifiedImageError as error:
-        raise ImageError(f"'{path}' is no picture.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"Cannot read '{path}': {error}.") from error
+    return None if entry is None else read_header(entry.image).size
 
 
 def invalid_file(label: Path) -> Path | None:
@@ -84,9 +69,4 @@ def invalid_mask(dataset: SegmentationDataset, index: int, size: Size) -> Tensor
     path = invalid_file(entry.label)
     if path is None:
         raise DataError(f"'{entry.label}' has no mask of invalid pixels (*{INVALID_ENDING}), but other labels have.")
-    picture = decode(path)
-    if picture.mode not in MASK_MODES:
-        raise DataError(f"'{path}' is no mask: expected 8 bits in one channel, found mode '{picture.mode}'.")
-    if picture.size != size[::-1]:
-        picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(picture) > 0)
+    return torch.from_numpy(np.array(resized(read_ids(path, MASK_MODES, "mask"), size)) > 0)

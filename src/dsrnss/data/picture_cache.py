@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.data.base import Size, open_image, read_ids
-from dsrnss.data.writing import atomic
-from dsrnss.errors import DataError
+from dsrnss.data.base import Size
+from dsrnss.writing import atomic
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,29 +32,23 @@ class PictureCache:
             folder.expanduser() / f"{root.resolve().name}-{mark}" / (f"{size[0]}x{size[1]}" if size else "full")
         )
 
-    def picture(self, path: Path, size: Size | None) -> Pixels:
-        """(H, W, 3) uint8 RGB, as `open_image` reads it.
+    def copy(self, path: Path, size: Size | None, kind: str, read: Callable[[], Pixels]) -> Pixels:
+        """The pixels of a file, from the copy if there is one.
+
+        Args:
+            path: The file.
+            size: (height, width) of the pixels, None: as on disk.
+            kind: How they are read: `rgb` or `ids`; part of the copy's name.
+            read: Reads them.
 
         Raises:
-            DataError: If the file is missing, or the copy cannot be written.
-            ImageError: If it cannot be read.
+            DsrnssError: What `read` raises.
+            OutputError: If the copy cannot be written.
         """
-        return self._copy(path, size, "picture", lambda: np.asarray(open_image(path, size)))
-
-    def label(self, path: Path, size: Size | None) -> Pixels:
-        """(H, W) uint8 ids, as `read_ids` reads them.
-
-        Raises:
-            DataError: If the file is missing or no label map, or the copy cannot be written.
-            ImageError: If it cannot be read.
-        """
-        return self._copy(path, size, "label", lambda: read_ids(path, size))
-
-    def _copy(self, path: Path, size: Size | None, kind: str, read: Callable[[], Pixels]) -> Pixels:
         try:
             status = path.stat()
-        except OSError as error:
-            raise DataError(f"File not found: '{path}'.") from error
+        except OSError:
+            return read()  # which says what is wrong
         relative = path.relative_to(self.root) if path.is_relative_to(self.root) else Path(*path.resolve().parts[1:])
         beginning = f"{path.name}.{kind}."
         place = self.folder / relative.with_name(f"{beginning}{status.st_size:x}-{status.st_mtime_ns:x}.npy")

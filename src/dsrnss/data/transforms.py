@@ -15,7 +15,7 @@ from dsrnss.data.base import Sample, Size, histogram
 from dsrnss.data.boxes import Box
 from dsrnss.errors import ConfigError
 from dsrnss.labels import IGNORE_INDEX
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.normalisation import normalise
 
 CROP_REDRAWS = 10
 _PLANES = ("image", "label", "reference", "flow", "confidence")
@@ -48,16 +48,16 @@ def check_fits(crop: Size, size: Size, name: str) -> None:
         )
 
 
-def random_box(sample: Sample, crop: Size, rng: np.random.Generator) -> Box:
-    """Draw a crop box, all positions equally likely.
+def random_box(size: Size, crop: Size, rng: np.random.Generator) -> Box:
+    """Draw a crop box in a picture of at least its size, all positions equally likely.
 
-    Raises:
-        ConfigError: If the picture is smaller than the crop.
+    Args:
+        size: (height, width) of the picture.
+        crop: (height, width) of the box.
+        rng: Source of the draws.
     """
-    height, width = sample["image"].shape[-2:]
-    check_fits(crop, (height, width), sample["name"])
-    top = int(rng.integers(height - crop[0] + 1))
-    return Box(top, int(rng.integers(width - crop[1] + 1)), *crop)
+    top = int(rng.integers(size[0] - crop[0] + 1))
+    return Box(top, int(rng.integers(size[1] - crop[1] + 1)), *crop)
 
 
 def largest_share(label: Tensor) -> float:
@@ -69,7 +69,7 @@ def largest_share(label: Tensor) -> float:
 
 
 def random_label_box(
-    sample: Sample, crop: Size, rng: np.random.Generator, cat_max_ratio: float, wanted: WantedClass | None = None
+    label: Tensor, crop: Size, rng: np.random.Generator, cat_max_ratio: float, wanted: WantedClass | None = None
 ) -> Box:
     """Draw a crop box by what its labels hold.
 
@@ -77,23 +77,21 @@ def random_label_box(
     happens inside each attempt to find enough of the wanted class. The last box drawn is taken, good or not.
 
     Args:
-        sample: A sample with a label of the image's size.
+        label: (H, W) uint8 train ids, not smaller than the crop.
         crop: (height, width).
         rng: Source of the draws.
         cat_max_ratio: Largest share of one class; 1 accepts every box.
         wanted: The class that rare class sampling drew, None: any box will do.
-
-    Raises:
-        ConfigError: If the picture is smaller than the crop.
     """
-    label = sample["label"].as_subclass(Tensor)
-    box = random_box(sample, crop, rng)
+    label = label.as_subclass(Tensor)
+    size = (label.shape[0], label.shape[1])
+    box = random_box(size, crop, rng)
     for attempt in range(1 + (wanted.attempts if wanted else 0)):
-        box = random_box(sample, crop, rng) if attempt else box
+        box = random_box(size, crop, rng) if attempt else box
         for _ in range(CROP_REDRAWS if cat_max_ratio < 1 else 0):
             if largest_share(box.cut(label)) < cat_max_ratio:
                 break
-            box = random_box(sample, crop, rng)
+            box = random_box(size, crop, rng)
         if wanted is None or np.count_nonzero(box.cut(label).numpy() == wanted.index) > wanted.pixels:
             break
     return box
@@ -109,27 +107,8 @@ def flip_sample(sample: Sample) -> Sample:
     return flipped  # type: ignore[return-value]
 
 
-def resize_sample(sample: Sample, size: Size) -> Sample:
-    """Resize every plane of a sample (pictures bilinear and antialiased, labels nearest); a flow is scaled with it.
-
-    Args:
-        sample: A sample.
-        size: (height, width).
-    """
-    height, width = sample["image"].shape[-2:]
-    resized: dict[str, Any] = dict(sample)
-    for key in ("image", "reference", "flow", "confidence"):
-        if key in resized:
-            resized[key] = F.resize(resized[key], list(size), antialias=True)
-    if "label" in resized:
-        resized["label"] = F.resize(resized["label"], list(size), interpolation=F.InterpolationMode.NEAREST_EXACT)
-    if "flow" in resized:
-        resized["flow"] = resized["flow"] * torch.tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
-    return resized  # type: ignore[return-value]
-
-
-def normalize(image: Tensor) -> Tensor:
-    """(3, H, W) uint8 RGB -> float32, normalised by the mean and deviation of ImageNet."""
+def normalise_bytes(image: Tensor) -> Tensor:
+    """`normalise` of one (3, H, W) uint8 image, several times faster: the same float32 numbers by a look-up."""
     pixels = image.as_subclass(Tensor).permute(1, 2, 0).numpy()
     # decoders give interleaved channels: splitting bytes is cheaper than transposing floats
     planes = cv2.split(pixels) if pixels.strides[-1] == 1 else [pixels[..., channel] for channel in range(3)]
@@ -141,11 +120,9 @@ def normalize(image: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _normal_table() -> npt.NDArray[np.float32]:
-    """What each of the 256 values of each channel becomes, (3, 256): a look-up gives torchvision's numbers."""
+    """What each of the 256 values of each channel becomes, (3, 256)."""
     values = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
-    scaled: Tensor = F.to_dtype(values, torch.float32, scale=True)
-    normal: Tensor = F.normalize_image(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD))
-    return np.ascontiguousarray(normal.numpy().reshape(3, 256))
+    return np.ascontiguousarray(normalise(values).numpy().reshape(3, 256))
 
 
 def to_model_input(sample: Sample) -> dict[str, Any]:
@@ -153,7 +130,7 @@ def to_model_input(sample: Sample) -> dict[str, Any]:
     ready: dict[str, Any] = dict(sample)
     for key in ("image", "reference"):
         if key in ready:
-            ready[key] = normalize(ready[key])
+            ready[key] = normalise_bytes(ready[key])
     if "label" in ready:
         ready["label"] = ready["label"].as_subclass(Tensor).to(torch.int64)
     for key in ("flow", "confidence"):

@@ -6,7 +6,7 @@ the evaluations and the report.
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -106,11 +106,9 @@ def run_demo(options: DemoOptions) -> DemoResult:
     """Run the demo.
 
     Raises:
-        ConfigError: If the output folder is a file or cannot be written to.
-        DsrnssError: If something cannot be written.
+        OutputError: If the output folder is a file, or something cannot be written.
     """
-    prepare_folder(options.out)
-    return _Demo(options).run()
+    return _Demo(replace(options, out=prepare_folder(options.out))).run()
 
 
 class _Demo:

@@ -1,11 +1,12 @@
 """The command line of the paper's README, translated to today's options, and checks against this machine."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dsrnss.console import notice
 from dsrnss.errors import HardwareError, UsageError
 
+_log = logging.getLogger(__name__)
 _GPUS = "--trainer.gpus"
 _PRECISION = "--trainer.precision"
 _ALIGNER = "--model.init_args.alignment_head.init_args.pretrained"
@@ -37,7 +38,7 @@ def translate(argv: Sequence[str]) -> list[str]:
 def _precision(value: str) -> list[str]:
     name = _HALF.get(value, value)
     if name != value and not name.endswith("-true"):
-        notice(f"{_PRECISION} {value} is taken as {name}.")
+        _log.info("%s %s is taken as %s.", _PRECISION, value, name)
     return [_PRECISION, name]
 
 
@@ -47,13 +48,13 @@ def _gpus(value: str) -> list[str]:
     new = ["--trainer.accelerator", "cpu"]
     if int(value):
         new = ["--trainer.accelerator", "gpu", "--trainer.devices", value]
-    notice(f"{_GPUS} {value} is taken as {' '.join(new)}.")
+    _log.info("%s %s is taken as %s.", _GPUS, value, " ".join(new))
     return new
 
 
 def _aligner(value: str) -> list[str]:
     new = ["--model.aligner.init_args.weights", value]
-    notice(f"{_ALIGNER} {value} is taken as {' '.join(new)}.")
+    _log.info("%s %s is taken as %s.", _ALIGNER, value, " ".join(new))
     return new
 
 

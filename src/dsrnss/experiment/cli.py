@@ -1,6 +1,7 @@
 """`dsrnss fit|validate|test|predict`: one experiment file, typed defaults, values that belong together stated once."""
 
 import argparse
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
-from dsrnss.console import notice
 from dsrnss.data.submission.archive import benchmarks
 from dsrnss.errors import DsrnssError, UsageError
 from dsrnss.experiment import arguments, loggers
@@ -42,6 +42,7 @@ CHECKPOINT_DEFAULTS: dict[str, Any] = {
     "every_n_train_steps": 500,
 }
 
+_log = logging.getLogger(__name__)
 LINKS = {
     "model.schedule.max_steps": "trainer.max_steps",
     "model.seed": "seed_everything",
@@ -123,7 +124,7 @@ class ExperimentCLI(LightningCLI):
         if trainer["max_steps"] < 1:
             raise UsageError("trainer.max_steps: expected 1 or more: the learning rate falls to 0 at that step.")
         if "16" in str(trainer.get("precision")) and arguments.runs_on_cpu(trainer):
-            notice("half precision is slower than full precision on a CPU; running in 32-true.")
+            _log.info("half precision is slower than full precision on a CPU; running in 32-true.")
             trainer["precision"] = "32-true"
         self.ckpt_path = self._find_checkpoint(self.config["ckpt_path"])
 
@@ -143,7 +144,7 @@ class ExperimentCLI(LightningCLI):
     def _find_checkpoint(self, path: str | None) -> str | None:
         if path is None:
             if self.command != "fit":
-                notice("no --ckpt_path: these are the weights that the experiment starts from.")
+                _log.info("no --ckpt_path: these are the weights that the experiment starts from.")
             return None
         if "://" in path:
             return path
@@ -151,7 +152,7 @@ class ExperimentCLI(LightningCLI):
             return str(checkpoints.check(path))
         dirpath = self.config["checkpoint"].get("dirpath")
         found = checkpoints.find_last(self.root, self.name, [Path(dirpath)] if dirpath else [])
-        notice(f"--ckpt_path last is {found}.")
+        _log.info("--ckpt_path last is %s.", found)
         return str(found)
 
     @property

@@ -1,5 +1,6 @@
 """What an experiment says before and after its run: what is rarely meant, the scores, the next command."""
 
+import logging
 import math
 import sys
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
-from dsrnss.console import counted, next_step, notice
+from dsrnss.console import counted, next_step
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment.cli import ExperimentCLI
 from dsrnss.training import checkpoints
@@ -17,22 +18,26 @@ from dsrnss.training.callbacks.result_files import ResultFiles, print_results
 from dsrnss.training.callbacks.submissions import SubmissionWriter
 from dsrnss.training.schedule import ScheduleConfig
 
+_log = logging.getLogger(__name__)
 MUCH_WAITING = 0.2
+SHOWN_FAULTS = 5
 
 
 def before_fit(cli: ExperimentCLI) -> None:
     """Say what is allowed but rarely meant."""
     model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
     if cli.ckpt_path is None and model.get("weights") == "random" and model.get("backbone_weights") == "random":
-        notice("the network starts from random weights (model.weights and model.backbone_weights: random).")
+        _log.info("the network starts from random weights (model.weights and model.backbone_weights: random).")
     warmup = getattr(cli.model, "schedule_config", ScheduleConfig(0)).warmup
     if steps <= warmup:
-        notice(f"all {steps} steps lie in the warm-up of the learning rate ({warmup} steps).")
+        _log.info("all %d steps lie in the warm-up of the learning rate (%d steps).", steps, warmup)
     _say_without_classes(cli.model)
     if cli.ckpt_path is not None and (done := checkpoints.steps_done(cli.ckpt_path)) >= steps:
-        notice(
-            f"the checkpoint is at step {done} of {steps}: nothing is left to train. --trainer.max_steps goes further, "
-            "--model.weights FILE starts a new run from these weights."
+        _log.info(
+            "the checkpoint is at step %d of %d: nothing is left to train. --trainer.max_steps goes further, "
+            "--model.weights FILE starts a new run from these weights.",
+            done,
+            steps,
         )
 
 
@@ -40,7 +45,7 @@ def _say_without_classes(model: Any) -> None:
     """Say which part is on but has no classes to work on; the model knows its label space, the configuration not."""
     method = getattr(model, "method", None)
     if method is not None and method.config.feature_distance.weight and method.reference is None:
-        notice(
+        _log.info(
             "the label space has no group 'feature_distance': the feature distance is off "
             "(model.feature_distance.weight 0 says so)."
         )
@@ -81,6 +86,17 @@ def _submissions(cli: ExperimentCLI) -> list[SubmissionWriter]:
     return [callback for callback in callbacks if isinstance(callback, SubmissionWriter)]
 
 
+def say_submission(writer: SubmissionWriter) -> None:
+    """Say which archive was written, and what a server would reject in it."""
+    faults = writer.faults
+    verdict = counted(len(faults), "fault") if faults else "nothing wrong"
+    print(f"\nWrote {writer.path}: {counted(writer.pictures, 'picture')}, {verdict}", file=sys.stderr)
+    for fault in faults[:SHOWN_FAULTS]:
+        _log.info("%s", fault)
+    if len(faults) > SHOWN_FAULTS:
+        _log.info("and %d more: `dsrnss data validate-submission` names all.", len(faults) - SHOWN_FAULTS)
+
+
 def _say_next(cli: ExperimentCLI) -> None:
     config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
     if cli.command == "predict":
@@ -88,7 +104,7 @@ def _say_next(cli: ExperimentCLI) -> None:
         written = sum(callback.written for callback in callbacks if isinstance(callback, PredictionWriter))
         print(f"\nWrote {counted(written, 'label map')} to {cli.predictions}", file=sys.stderr)
         for writer in _submissions(cli):
-            writer.report()
+            say_submission(writer)
             next_step(["dsrnss", "data", "validate-submission", writer.path])
             return
     if cli.command != "fit":

@@ -1,4 +1,4 @@
 """From a photograph to labels: finding and decoding pictures, segmenting them, writing the results.
 
-Nothing here imports Lightning, and `sources`, `decoding` and `results` do not import torch.
+Nothing here imports Lightning, and `sources` and `results` do not import torch.
 """

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import dsrnss
-from dsrnss.errors import ImageError
-from dsrnss.inference.decoding import MAX_MEGAPIXELS, read_picture
-from dsrnss.inference.results import write_file
-from dsrnss.inference.segmenter import Segmenter
+from dsrnss.errors import ImageError, OutputError
+from dsrnss.inference.segmenter import MAX_MEGAPIXELS, Segmenter, read_photograph
 from dsrnss.inference.sources import OUTPUTS, Failure, output_stems
+from dsrnss.writing import write_atomically
 
 SUMMARY = "summary.json"
 
@@ -72,12 +71,13 @@ class Summary:
         """Write `summary.json`.
 
         Raises:
-            ImageError: If it cannot be written.
+            OutputError: If it cannot be written.
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
         # a file name that is no valid UTF-8 comes as lone surrogates: escaped they are still JSON
-        write_file(folder / SUMMARY, text.encode("utf-8", errors="backslashreplace") + b"\n")
-        return folder / SUMMARY
+        file = folder.expanduser() / SUMMARY
+        write_atomically(file, text.encode("utf-8", errors="backslashreplace") + b"\n")
+        return file
 
 
 def segment_pictures(
@@ -102,14 +102,14 @@ def segment_pictures(
     for picture, stem in zip(pictures, output_stems(pictures, out), strict=True):
         try:
             summary.pictures.append(_segment(segmenter, picture, out, stem, max_megapixels))
-        except ImageError as error:
+        except (ImageError, OutputError) as error:
             summary.failures.append(Failure(str(picture), str(error)))
         advance()
 
 
 def _segment(segmenter: Segmenter, picture: Path, out: Path, stem: str, max_megapixels: float) -> PictureRecord:
     started = time.perf_counter()
-    image = read_picture(picture, max_megapixels=max_megapixels)
+    image = read_photograph(picture, max_megapixels)
     result = segmenter(image, name=str(picture))
     files = result.save(out, stem)
     height, width = segmenter.working_size((image.height, image.width))

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dsrnss.errors import ConfigError, ImageError
+from dsrnss.errors import ConfigError, OutputError
 from dsrnss.inference.sources import OUTPUTS
 from dsrnss.labels import LabelSpace
-from dsrnss.writing import why_not_written, write_atomically
+from dsrnss.writing import write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +77,9 @@ class Segmentation:
 
         Raises:
             ConfigError: If `stem` is no plain file name.
-            ImageError: If a file cannot be written.
+            OutputError: If a file cannot be written.
         """
-        folder, stem = Path(folder), self.name if stem is None else stem
+        folder, stem = Path(folder).expanduser(), self.name if stem is None else stem
         if not stem or Path(stem).name != stem:
             raise ConfigError(f"stem is the beginning of a file name, without folders, not '{stem}'.")
         pictures = {"labels": Image.fromarray(self.labels), "colour": self.colour(), "overlay": self.overlay()}
@@ -87,9 +87,9 @@ class Segmentation:
         written: list[Path] = []
         try:
             for file, kind in zip(files, OUTPUTS, strict=True):
-                write_file(file, encode_png(pictures[kind]))
+                write_atomically(file, encode_png(pictures[kind]))
                 written.append(file)
-        except ImageError:
+        except OutputError:
             for file in written:  # labels without an overlay would look like a result
                 file.unlink(missing_ok=True)
             raise
@@ -101,15 +101,3 @@ def encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=3)  # half the time of the default 6, a few per cent larger
     return buffer.getvalue()
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is never half there, with the folder it is in.
-
-    Raises:
-        ImageError: If that fails.
-    """
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise ImageError(f"Cannot write '{path}': {why_not_written(error)}") from error

@@ -1,6 +1,7 @@
 """A trained network as something that takes photographs."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,17 +14,22 @@ from PIL import Image
 from torch import Tensor
 
 from dsrnss.errors import CheckpointError, ConfigError, HardwareError, ImageError, did_you_mean
-from dsrnss.inference.decoding import SMALLEST_SIDE, read_picture, upright_rgb
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
 from dsrnss.models.config import is_whole
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, load_pretrained
 from dsrnss.models.windows import pixel_pair
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.normalisation import normalise
+from dsrnss.pictures import decode, upright_rgb
 
 ImageInput = Image.Image | npt.NDArray[np.uint8] | str | Path
 
+MAX_MEGAPIXELS = 50.0
+"""Larger photographs are refused before they are decoded; at this size segmenting takes about 2 GB of memory."""
+
+SMALLEST_SIDE = 16
+"""Pixels; nothing can be recognised in a smaller photograph."""
 
 _UNKNOWN_HEIGHT = 512
 """Pixels; the training height taken for granted where a model's card does not state it."""
@@ -142,7 +148,8 @@ class Segmenter:
         # reducing_gap shrinks huge photographs by whole factors first: much faster, no visible difference
         scaled = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
         try:
-            logits = self.logits(normalise(scaled), "slide" if self.window else "whole", self.window)[0]
+            images = normalise(torch.from_numpy(np.array(scaled)).permute(2, 0, 1))[None]
+            logits = self.logits(images, "slide" if self.window else "whole", self.window)[0]
             labels, confidence = label_full_size(logits, (picture.height, picture.width))
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or "memory" in str(error):
@@ -248,13 +255,6 @@ def find_device(device: str | torch.device) -> torch.device:
 _DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 
 
-def normalise(image: Image.Image) -> Tensor:
-    """An RGB image as a batch of one: (1, 3, H, W) float32, ImageNet-normalised."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((pixels - mean) / std)[None]
-
-
 @torch.inference_mode()
 def label_full_size(logits: Tensor, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Interpolate logits bilinearly to another size and take the best class there, a strip of rows at a time.
@@ -285,9 +285,24 @@ def label_full_size(logits: Tensor, size: tuple[int, int]) -> tuple[npt.NDArray[
     return labels, confidence
 
 
+def read_photograph(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """Read a photograph as upright RGB.
+
+    Args:
+        path: As of `dsrnss.pictures.decode`.
+        max_megapixels: Larger ones are refused.
+
+    Raises:
+        ImageError: If it cannot be read, or is too large or too small.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and TIFF tags, which do not matter here
+        return decode(path, max_megapixels=max_megapixels, smallest_side=SMALLEST_SIDE)
+
+
 def _as_picture(image: ImageInput, name: str) -> Image.Image:
     if isinstance(image, (str, Path)):
-        return read_picture(image)
+        return read_photograph(image)
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if not isinstance(image, Image.Image):

@@ -87,7 +87,7 @@ class PictureFinder:
         found = list(self._walk(folder))
         if not found and not any(failure.picture.startswith(str(folder)) for failure in self.failures):
             below = not self.recursive and any(entry.is_dir() for entry in folder.iterdir())
-            hint = " Add --recursive to search the folders in it too." if below else ""
+            hint = " Give recursive=True to search the folders in it too." if below else ""
             raise ImageError(f"The folder '{folder}' holds no pictures ({', '.join(SUFFIXES)}).{hint}")
         return found
 
@@ -118,7 +118,7 @@ class PictureFinder:
         if path.suffix.lower() not in SUFFIXES:
             return False
         own = self.out is not None and path.name.endswith(tuple(OUTPUTS.values()))
-        return not (own and self.out is not None and path.parent.resolve() == self.out.resolve())
+        return not (own and self.out is not None and path.parent.resolve() == self.out.expanduser().resolve())
 
 
 def _missing(path: Path) -> str:
@@ -149,7 +149,7 @@ def output_stems(pictures: Sequence[Path], out: Path) -> list[str]:
     forms = [list(_forms(picture)) for picture in pictures]
     counts = Counter((level, form.casefold()) for names in forms for level, form in enumerate(names))
     inputs = {str(picture.resolve()).casefold() for picture in pictures}
-    folder = out.resolve()
+    folder = out.expanduser().resolve()
     taken: set[str] = set()
 
     def free(stem: str) -> bool:

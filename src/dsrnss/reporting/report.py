@@ -5,11 +5,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dsrnss.errors import DsrnssError
 from dsrnss.metrics import Scores
 from dsrnss.reporting.content import RunReport
 from dsrnss.reporting.html import render_report
-from dsrnss.writing import why_not_written, write_atomically
+from dsrnss.writing import write_atomically
 
 MAX_BYTES = 4_000_000
 _PICTURE_WIDTHS = (512, 384, 256, 160, 96)
@@ -26,16 +25,13 @@ def write_report(report: RunReport, path: str | Path) -> list[Path]:
         The page and the JSON file, which has the page's name with the suffix ``.json``.
 
     Raises:
-        DsrnssError: If the files cannot be written.
+        OutputError: If the files cannot be written.
     """
-    page = Path(path)
+    page = Path(path).expanduser()
     numbers = page.with_suffix(".json")
     text = json.dumps(report_numbers(report), indent=2, allow_nan=False, ensure_ascii=False)
-    try:
-        write_atomically(numbers, f"{text}\n".encode())
-        write_atomically(page, _small_enough(report).encode())
-    except OSError as error:
-        raise DsrnssError(f"Cannot write the report '{page}': {why_not_written(error)} (option --out)") from error
+    write_atomically(numbers, f"{text}\n".encode())
+    write_atomically(page, _small_enough(report).encode())
     return [page, numbers]
 
 

@@ -7,9 +7,9 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dsrnss.data.writing import atomic
 from dsrnss.labels import LabelSpace
 from dsrnss.metrics import Scores
+from dsrnss.writing import atomic
 
 _INK, _GRID = "#282c34", "#d9dce1"
 _WRITTEN_UP_TO = 30
@@ -26,7 +26,7 @@ def draw_bars(path: Path, title: str, scores: Scores, space: LabelSpace) -> None
         space: Names and colours of the classes.
 
     Raises:
-        DataError: If the file cannot be written.
+        OutputError: If the file cannot be written.
     """
     figure = Figure(figsize=(7, 1.3 + 0.27 * space.num_classes), layout="constrained")
     axes = figure.add_subplot()
@@ -56,7 +56,7 @@ def draw_confusion(path: Path, title: str, scores: Scores, space: LabelSpace) ->
         space: Names of the classes.
 
     Raises:
-        DataError: If the file cannot be written.
+        OutputError: If the file cannot be written.
     """
     truth = scores.confusion.sum(1, keepdims=True)
     shares = np.where(truth > 0, 100 * scores.confusion / np.maximum(truth, 1), np.nan)

@@ -1,5 +1,6 @@
 """Checkpoint files of a run: written so that a kill never leaves half of one, found again by `--ckpt_path last`."""
 
+import logging
 import os
 import zipfile
 from collections.abc import Iterable
@@ -9,12 +10,12 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from dsrnss.console import notice
 from dsrnss.errors import CheckpointError, did_you_mean
 from dsrnss.models.weights import read_checkpoint
-from dsrnss.writing import draft_of
+from dsrnss.writing import atomic, output_error
 
 LOGS = "lightning_logs"
+_log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -31,11 +32,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             checkpoint: What `torch.save` takes.
             path: The file; a URL is left to Lightning.
             storage_options: Passed on for a URL.
+
+        Raises:
+            OutputError: If the file cannot be written.
         """
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with draft_of(Path(path)) as draft, draft.open("wb") as file:
+        with atomic(path) as draft, draft.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
@@ -75,7 +79,7 @@ def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         if is_complete(path):
             return path
-        notice(f"{path} is incomplete and left out.")
+        _log.info("%s is incomplete and left out.", path)
     others = sorted({str(path) for path in (root / LOGS).rglob("*.ckpt")})
     more = f" Checkpoints of other experiments: {', '.join(others[:5])}." if others else ""
     raise CheckpointError(
@@ -113,6 +117,9 @@ def claim_run(root: Path, experiment: str, *, main_process: bool = True) -> Path
         root: The trainer's `default_root_dir`.
         experiment: Name of the experiment.
         main_process: Only this one makes a folder; the other processes of a run take the newest.
+
+    Raises:
+        OutputError: If it cannot be made.
     """
     runs = root / LOGS / experiment
     number = max((int(path.name[8:]) for path in runs.glob("version_*") if path.name[8:].isdigit()), default=-1)
@@ -125,4 +132,6 @@ def claim_run(root: Path, experiment: str, *, main_process: bool = True) -> Path
             folder.mkdir(parents=True)
         except FileExistsError:  # another run took it at the same moment
             continue
+        except OSError as error:
+            raise output_error(folder, error) from error
         return folder

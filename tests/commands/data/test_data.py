@@ -42,7 +42,7 @@ class TestCheck:
         root.pairs[0][0].write_bytes(b"")
         assert run("check", root.root / "Cityscapes", "--workers", 1, "--json", "out/report.json") == 1
         out = capsys.readouterr().out
-        assert "unreadable" in out and root.pairs[0][0].name in out and "the file is empty" in out
+        assert "unreadable" in out and root.pairs[0][0].name in out and "is empty" in out
         report = json.loads(Path("out/report.json").read_text())
         (problem,) = report["problems"]
         assert problem["kind"] == "unreadable" and problem["file"] == str(root.pairs[0][0])

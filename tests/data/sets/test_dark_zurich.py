@@ -1,5 +1,3 @@
-import logging
-
 import numpy as np
 import pytest
 
@@ -84,7 +82,7 @@ def test_missing_references_are_listed(root):
 
 
 def test_pictures_without_a_shipped_pair_are_told(root, caplog):
-    caplog.set_level(logging.INFO, "dsrnss")
+    caplog.set_level("INFO", "dsrnss")
     table = root / "corresp/train/night/GOPR0351/GOPR0351_ref_day.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[1:]))
     assert values(DarkZurich("train", root)) == [(2, 202), (3, 203)]
@@ -92,7 +90,7 @@ def test_pictures_without_a_shipped_pair_are_told(root, caplog):
     (problem,) = [p for p in check_sets({"a": DarkZurich("train", root)}, workers=1).problems if p.kind != "one-colour"]
     assert problem.kind == "missing-reference" and problem.file.endswith("GOPR0351_frame_000001_rgb_anon.png")
     caplog.clear()
-    assert len(DarkZurich("train", root, pairs_file=table)) == 2 and not caplog.records
+    assert len(DarkZurich("train", root, pairs_file=table)) == 2 and not caplog.text
 
 
 def test_a_broken_first_line_is_no_header(root):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from dsrnss.data import Cityscapes
 from dsrnss.data.sets.preparation import prepare_cityscapes
-from dsrnss.errors import DataError, ImageError
+from dsrnss.errors import DataError, ImageError, OutputError
 from dsrnss.labels import CITYSCAPES
 
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_prepared_is_named(root, tmp_path_factory):
 def test_a_folder_that_cannot_be_written_is_named(root):
     blocked = root / "sample_class_stats.json"
     blocked.mkdir()
-    with pytest.raises(DataError, match=r"Cannot write '.*sample_class_stats.json'"):
+    with pytest.raises(OutputError, match=r"Cannot write '.*sample_class_stats.json'"):
         prepare_cityscapes(root, workers=1)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from dsrnss.data import ACDC, AdaptationDataModule, BDD100kNight, Cityscapes, DarkZurich, NighttimeDriving
 from dsrnss.data.stand_in.layouts import LAYOUTS, synthesize
 from dsrnss.data.synthnight import generate
-from dsrnss.errors import ConfigError, DataError
+from dsrnss.errors import ConfigError, DataError, OutputError
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment.files import PACKAGED
 
@@ -113,14 +113,14 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere.png")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(DataError, match=r"somewhere.png.*disk is full"):
+    with pytest.raises(OutputError, match=r"somewhere.png.*disk is full"):
         synthesize(tmp_path / "out", source=1, target=0, val=0, test=0, size=SIZE, workers=1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match="file"):
+    with pytest.raises(OutputError, match="file"):
         synthesize(tmp_path / "file" / "out", source=1, size=SIZE, workers=1)
 
 

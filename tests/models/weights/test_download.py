@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.models.weights import download, resolve, resolving
 from dsrnss.models.weights.registry import REGISTRY, Entry, Source
 
@@ -160,7 +160,7 @@ def test_a_file_put_there_by_hand_is_checked(server: str) -> None:
 
 def test_a_full_disk(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
-    with pytest.raises(CheckpointError, match=r"(?s)disk is full.*DSRNSS_CACHE"):
+    with pytest.raises(OutputError, match=r"(?s)disk is full.*DSRNSS_CACHE"):
         download.fetch(entry(f"{server}/a.pth"))
 
 

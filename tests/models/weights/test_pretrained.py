@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.labels import CITYSCAPES
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_listed(network: Segmentor, tmp_path: Path) -> None
 
 def test_unwritable_place(network: Segmentor, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="Cannot write"):
+    with pytest.raises(OutputError, match="Cannot write"):
         save_pretrained(network, tmp_path / "file" / "model.safetensors")
 
 

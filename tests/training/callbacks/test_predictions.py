@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dsrnss.data import AdaptationDataModule, SynthNight
-from dsrnss.errors import DataError
+from dsrnss.errors import OutputError
 from dsrnss.labels import CITYSCAPES
 from dsrnss.training.callbacks.predictions import PredictionWriter
 from dsrnss.training.predictions import Prediction, predict_batch
@@ -63,5 +63,5 @@ def test_bare_train_ids_are_taken_too(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "night").write_text("in the way")
     one = [Prediction("a", np.zeros((2, 2), np.uint8), np.ones((2, 2), np.float32))]
-    with pytest.raises(DataError, match=r"Cannot write.*night"):
+    with pytest.raises(OutputError, match=r"Cannot write.*night"):
         PredictionWriter(tmp_path).write_on_batch_end(TRAINER, SimpleNamespace(), one, None, {"name": ["a"]}, 0, 0)

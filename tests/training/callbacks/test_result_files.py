@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from dsrnss.errors import DataError
+from dsrnss.errors import OutputError
 from dsrnss.labels import CITYSCAPES
 from dsrnss.metrics import scores
 from dsrnss.training.callbacks.result_files import ResultFiles, print_results, results_folder, write_results
@@ -73,7 +73,7 @@ def test_only_the_first_process_writes(tmp_path, measured):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, measured):
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(DataError, match=r"Cannot write.*out"):
+    with pytest.raises(OutputError, match=r"Cannot write.*out"):
         write_results(tmp_path / "out", "night", measured, CITYSCAPES)
 
 

@@ -1,6 +1,5 @@
 """`predict --submission`: the archive grows while predicting."""
 
-import logging
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -52,26 +51,25 @@ def predict(writer, trainer, names, size=(1080, 1920), loader=1):
         writer.on_predict_batch_end(trainer, TASK, [one], {"name": [name]}, 0, loader)
 
 
-def test_the_test_set_goes_into_the_archive_and_nothing_else(tmp_path, trainer, two_pictures, caplog):
-    caplog.set_level(logging.INFO, "dsrnss")
+def test_the_test_set_goes_into_the_archive_and_nothing_else(tmp_path, trainer, two_pictures, capsys):
     writer = SubmissionWriter(tmp_path / "s.zip", "darkzurich")
     writer.on_predict_start(trainer, TASK)
     predict(writer, trainer, ["val"], loader=0)
     predict(writer, trainer, NAMES)
     writer.on_predict_end(trainer, TASK)
-    writer.report()
-    assert writer.faults == () and "s.zip: 2 pictures, nothing wrong" in caplog.text
+    remarks.say_submission(writer)
+    assert writer.faults == () and "s.zip: 2 pictures, nothing wrong" in capsys.readouterr().err
     assert validate_submission(tmp_path / "s.zip", "darkzurich", NAMES).pictures == 2
 
 
-def test_what_the_server_would_reject_is_said(tmp_path, trainer, caplog):
-    caplog.set_level(logging.INFO, "dsrnss")
+def test_what_the_server_would_reject_is_said(tmp_path, trainer, capsys, caplog):
+    caplog.set_level("INFO", "dsrnss")
     writer = SubmissionWriter(tmp_path / "s.zip", "darkzurich")
     writer.on_predict_start(trainer, TASK)
     predict(writer, trainer, NAMES[:1], size=(8, 12))
     writer.on_predict_end(trainer, TASK)
-    writer.report()
-    told = caplog.text
+    remarks.say_submission(writer)
+    told = capsys.readouterr().err + caplog.text
     assert "lacks 'GOPR0356_frame_000002_rgb_anon'" in told and "s.zip: 1 picture, 7 faults" in told
     assert any("holds 1 picture: the test set of Dark Zurich has 151" in fault for fault in writer.faults)
     assert sum("12 x 8 pixels" in fault for fault in writer.faults) == 3

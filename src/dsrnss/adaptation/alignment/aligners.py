@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dsrnss.adaptation.alignment.classical import align_pair
 from dsrnss.errors import ConfigError
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.normalisation import denormalise
 
 
 class Alignment(NamedTuple):
@@ -82,10 +82,9 @@ class ClassicalAligner(WeightlessAligner):
 
     def __call__(self, target: Tensor, reference: Tensor, given: Alignment | None = None) -> Alignment:
         """Align each pair by `align_pair`."""
-        mean, std = (torch.tensor(v, device=target.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
         def to_bytes(images: Tensor) -> Tensor:
-            return ((images * std + mean) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
+            return (denormalise(images.float()) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
 
         pairs = [
             align_pair(night.numpy(), day.numpy())

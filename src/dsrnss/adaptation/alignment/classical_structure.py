@@ -36,8 +36,9 @@ def log_gradient(image: Image, blur: float) -> tuple[Map, Map, Map]:
     """Gradient of log intensity, x, y and magnitude: (H, W, 3) RGB -> three (H, W)."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     log = np.log(cv2.GaussianBlur(grey, (0, 0), blur) + DARK)
-    x, y = cv2.Sobel(log, cv2.CV_32F, 1, 0), cv2.Sobel(log, cv2.CV_32F, 0, 1)
-    return np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(cv2.magnitude(x, y), np.float32)
+    x, y = (np.asarray(cv2.Sobel(log, cv2.CV_32F, 1 - k, k), np.float32) for k in (0, 1))
+    # cv2.magnitude rounds otherwise where memory happens to be aligned otherwise
+    return x, y, np.sqrt(x * x + y * y)
 
 
 def _energy(magnitude: Map) -> Map:

@@ -1,12 +1,12 @@
 """Reading the weights of UAWarpC and of its VGG-16 from whatever file holds them."""
 
+import logging
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from dsrnss.adaptation.alignment.uawarpc_network import UAWarpC
-from dsrnss.console import notice
 from dsrnss.errors import CheckpointError, DsrnssError
 from dsrnss.models.weights.account import compare, with_counters
 from dsrnss.models.weights.reading import State, read_tensors
@@ -24,6 +24,7 @@ PROBES = {HEAD: "decoder4.conv_0.conv.weight", VGG: "features.0.weight"}
 """What precedes this in a key is the prefix of the part's tensors."""
 
 CLASSIFIER = "classifier."
+_log = logging.getLogger(__name__)
 """torchvision's VGG-16 has this as well; nothing here needs it."""
 
 
@@ -125,4 +126,4 @@ def fill(module: nn.Module, state: State | None, what: str, source: str | Path, 
     if not account.complete:
         raise CheckpointError(f"'{source}' does not fit {what}: {account.problems()}.")
     module.load_state_dict(state)
-    notice(f"{what}: {account}")
+    _log.info("%s: %s", what, account)

@@ -110,6 +110,7 @@ def as_json(report: "CheckReport", problems: Sequence["Problem"]) -> dict[str, A
             "pictures": one.pictures,
             "labels": one.labels,
             "references": one.references,
+            "turned": one.turned,
             "sizes": {f"{height}x{width}": count for (height, width), count in one.sizes.most_common()},
             "pixels": {name: int(count) for name, count in zip((*one.classes, "ignored"), one.counts, strict=False)},
         }
@@ -130,6 +131,13 @@ def _print_sets(console: "Console", target: "Target", report: "CheckReport") -> 
         shown = "drawn by a program" if one.generated else ", ".join(sizes[:2]) + more
         table.add_row(one.name, f"{one.pictures:,}", f"{one.labels:,}", f"{one.references:,}", shown)
     console.print(table)
+    for one in report.sets:
+        if one.turned:
+            console.print(
+                f"{one.name}: {counted(one.turned, 'picture')} turned upright by EXIF. Labels must be drawn on the "
+                "upright picture.",
+                highlight=False,
+            )
     if target.absent:
         console.print(f"Not there, perhaps not downloaded: {', '.join(target.absent)}.", highlight=False)
 
@@ -175,7 +183,7 @@ def _print_problems(console: "Console", problems: Sequence["Problem"], shown: in
 
 
 def _write_json(path: Path, content: Any) -> None:
-    from dsrnss.data.writing import atomic
+    from dsrnss.writing import atomic
 
     with atomic(path) as draft:
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -5,9 +5,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.arguments import as_options, whole_number
 from dsrnss.commands.data import check, show, submission
 from dsrnss.console import next_step
+from dsrnss.errors import DataError
 from dsrnss.progress import counting
 
 LAYOUTS = ("cityscapes_darkzurich", "cityscapes_acdc")
@@ -69,24 +70,31 @@ def _add_prepare(kinds: Any) -> None:
 
 
 def synthesize(args: argparse.Namespace) -> int:
-    """Write a synthetic data set."""
+    """Write a synthetic data set.
+
+    Raises:
+        DataError: If its folder is in use.
+    """
     from dsrnss.data.stand_in.layouts import synthesize as write
 
-    with counting("scenes") as progress:
-        parts = write(
-            args.out,
-            layout=args.layout,
-            source=args.source,
-            target=args.target,
-            val=args.val,
-            test=args.test,
-            size=tuple(args.size) if args.size else None,
-            seed=args.seed,
-            night=args.night,
-            workers=args.workers,
-            progress=progress,
-            overwrite=args.overwrite,
-        )
+    try:
+        with counting("scenes") as progress:
+            parts = write(
+                args.out,
+                layout=args.layout,
+                source=args.source,
+                target=args.target,
+                val=args.val,
+                test=args.test,
+                size=tuple(args.size) if args.size else None,
+                seed=args.seed,
+                night=args.night,
+                workers=args.workers,
+                progress=progress,
+                overwrite=args.overwrite,
+            )
+    except DataError as error:
+        raise DataError(as_options(str(error), "overwrite=True")) from error
     print(f"Wrote {args.out}: " + ", ".join(f"{number} {part}" for part, number in parts.items()) + ".")
     print(
         f"\nNext: DATA_DIR={shlex.quote(str(args.out))} dsrnss fit --config {args.layout}/dsrnss_daformer.yaml "

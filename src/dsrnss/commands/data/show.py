@@ -44,8 +44,8 @@ def add_parser(kinds: Any) -> None:
 
 def show(args: argparse.Namespace) -> int:
     """Draw samples."""
-    from dsrnss.data.writing import atomic
     from dsrnss.reporting.figures import contact_sheet
+    from dsrnss.writing import atomic
 
     name, dataset = _generated(args) if args.dataset == GENERATED else _chosen(args)
     dataset.verify()

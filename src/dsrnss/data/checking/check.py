@@ -69,7 +69,8 @@ class SetSummary:
         pictures: Number of pictures.
         labels: Number of labels read.
         references: Number of references.
-        sizes: (height, width) -> number of pictures.
+        sizes: (height, width) -> number of pictures, upright.
+        turned: Number of pictures that EXIF turns.
         counts: (num_classes + 1,) pixels of each class, the ignored ones last.
         classes: Names of the classes.
         generated: Whether it has no files.
@@ -82,6 +83,7 @@ class SetSummary:
     labels: int = 0
     references: int = 0
     sizes: Counter[Size] = field(default_factory=Counter)
+    turned: int = 0
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     classes: tuple[str, ...] = ()
     generated: bool = False
@@ -225,6 +227,7 @@ def _summarise(
             seen = results[_job(entry, space, spaces)]
             summary.pictures += 1
             summary.references += entry.reference is not None
+            summary.turned += seen.turned
             if seen.size is not None:
                 summary.sizes[seen.size] += 1
             if seen.counts is not None:

@@ -1,20 +1,20 @@
 """The check of one sample's files: each is read to its end, once."""
 
 import hashlib
-import io
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from dsrnss.data.base import Size, histogram
+from dsrnss.data.base import Size, histogram, unturned_label
 from dsrnss.data.originals import MASK_MODES
+from dsrnss.errors import ImageError
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
+from dsrnss.pictures import ID_MODES, decode, load, read_header, verify
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _FEW_CLASSES = 3
 """In sets of so few classes a label of one class all over is nothing strange."""
 Finding = tuple[str, Path, str]
@@ -48,13 +48,15 @@ class Seen:
 
     Attributes:
         findings: What is wrong.
-        size: (height, width) of the picture, None: unreadable.
+        size: (height, width) of the picture, upright; None: unreadable.
+        turned: Whether EXIF turns the picture.
         digest: Hash of its pixels, None: unreadable or of one colour.
         counts: (256,) pixels of each train id in the label; 255 counts the ignored ones. None: no readable label.
     """
 
     findings: tuple[Finding, ...]
     size: Size | None
+    turned: bool
     digest: bytes | None
     counts: npt.NDArray[np.int64] | None
 
@@ -67,7 +69,7 @@ def check_job(spaces: tuple[LabelSpace, ...], job: Job) -> Seen:
         job: The files.
     """
     findings: list[Finding] = []
-    image = _read(job.image, findings)
+    image = _read(job.image, findings, decode)
     digest = None
     if image is not None:
         pixels = np.asarray(image)
@@ -78,12 +80,13 @@ def check_job(spaces: tuple[LabelSpace, ...], job: Job) -> Seen:
             digest = hashlib.sha1(str(pixels.shape).encode(), usedforsecurity=False)
             digest.update(np.ascontiguousarray(pixels).data)
     if job.reference is not None:
-        _read(job.reference, findings)
+        _read(job.reference, findings, decode)
     counts = None
     if job.label is not None:
         counts = _check_label(job, image, spaces[job.space], findings)
     size = None if image is None else (image.height, image.width)
-    return Seen(tuple(findings), size, None if digest is None else digest.digest(), counts)
+    turned = image is not None and read_header(job.image).turned
+    return Seen(tuple(findings), size, turned, None if digest is None else digest.digest(), counts)
 
 
 def _check_label(
@@ -91,13 +94,14 @@ def _check_label(
 ) -> npt.NDArray[np.int64] | None:
     """Check a label; returns the (256,) pixels of each train id."""
     path = job.label
-    label = None if path is None else _read(path, findings)
+    label = None if path is None else _read(path, findings, load)
     if path is None or label is None:
         return None
-    if image is not None and image.size != label.size:
-        sizes = " and ".join(f"{height} x {width}" for width, height in (image.size, label.size))
-        findings.append(("size-mismatch", path, f"picture and label have {sizes} pixels (height x width)."))
-    if label.mode not in ("L", "P"):
+    if image is not None and image.size != (size := read_header(path).size[::-1]):
+        sizes = " and ".join(f"{height} x {width}" for width, height in (image.size, size))
+        why = unturned_label(read_header(job.image), size[::-1])
+        findings.append(("size-mismatch", path, why or f"picture and label have {sizes} pixels (height x width)."))
+    if label.mode not in ID_MODES:
         what = "a colour picture" if label.mode in ("RGB", "RGBA") else f"a picture of mode '{label.mode}'"
         findings.append(("no-label-map", path, f"{what}: a label map is 8-bit ids in one channel."))
         return None
@@ -111,7 +115,7 @@ def _check_label(
 
 
 def _check_mask(path: Path, label: Image.Image, findings: list[Finding]) -> None:
-    mask = _read(path, findings)
+    mask = _read(path, findings, load)
     if mask is None:
         return
     if mask.mode not in MASK_MODES:
@@ -137,41 +141,14 @@ def _value_findings(counts: npt.NDArray[np.int64], space: LabelSpace, path: Path
     return []
 
 
-def _read(path: Path, findings: list[Finding]) -> Image.Image | None:
-    """Read a picture completely; None: a finding says why not."""
+def _read(path: Path, findings: list[Finding], how: Callable[[Path], Image.Image]) -> Image.Image | None:
+    """Read a picture completely, with its checksums; None: a finding says why not."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        findings.append(("unreadable", path, f"cannot be opened: {error.strerror}."))
+        verify(path)
+        return how(path)
+    except ImageError as error:
+        findings.append(("unreadable", path, str(error).removeprefix(f"'{path}' ")))
         return None
-    fault = png_fault(data) if data.startswith(_PNG) else "" if data else "the file is empty."
-    if not fault:
-        try:
-            picture = Image.open(io.BytesIO(data))
-            picture.load()
-            return picture
-        except UnidentifiedImageError:
-            fault = f"no picture ({len(data)} bytes)."
-        except Exception as error:  # a decoder may raise anything on a broken file, and the check goes on
-            fault = f"damaged or cut short: {error}."
-    findings.append(("unreadable", path, fault))
-    return None
-
-
-def png_fault(data: bytes) -> str:
-    """What is wrong with the chunks of a PNG file, by their lengths and checksums; empty: nothing."""
-    position = len(_PNG)
-    while position + 12 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        kind, end = data[position + 4 : position + 8], position + 12 + length
-        if end > len(data):
-            break
-        if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            return f"damaged: the checksum of its part {kind.decode('latin-1')} at byte {position} is wrong."
-        if kind == b"IEND":
-            return ""
-        position = end
-    return f"cut short at byte {len(data)}."
 
 
 def _one_value(pixels: npt.NDArray[np.uint8]) -> bool:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
-from dsrnss.data.base import SegmentationDataset, Size, read_label
+from dsrnss.data.base import SegmentationDataset, Size, read_label, unturned_label
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.originals import MASK_MODES, invalid_file, unwrapped
 from dsrnss.data.transforms import check_fits
 from dsrnss.errors import DataError, ImageError
+from dsrnss.pictures import Header, check_ids, read_header
 
 SAMPLES = 8
+_ALL = "`dsrnss data check` finds all such."
 
 
 def quick_check(dataset: SegmentationDataset, samples: int = SAMPLES) -> None:
@@ -32,20 +32,21 @@ def quick_check(dataset: SegmentationDataset, samples: int = SAMPLES) -> None:
         return
     chosen = _chosen(inner, samples)
     for entry in chosen:
-        size, _ = _header(entry.image)
+        picture = _header(entry.image)
         if entry.reference is not None:
             _header(entry.reference)
         if entry.label is None:
             continue
-        label_size, mode = _header(entry.label)
-        if mode not in ("L", "P"):
-            raise DataError(f"'{entry.label}' is no label map: expected 8-bit ids in one channel, found mode '{mode}'.")
-        if label_size != size:
+        label = _header(entry.label)
+        check_ids(entry.label, label.mode)
+        if label.size != picture.size:
+            sizes = [f"{height} x {width}" for height, width in (picture.size, label.size)]
             raise DataError(
-                f"'{entry.image}' has {size[1]} x {size[0]} pixels, its label '{entry.label}' {label_size[1]} x "
-                f"{label_size[0]} (height x width): they do not belong together. `dsrnss data check` finds all such."
+                f"'{entry.image}' has {sizes[0]} pixels, its label '{entry.label}' {sizes[1]} (height x width): "
+                f"{unturned_label(picture, label.size) or 'they do not belong together.'} {_ALL}"
             )
-        _check_mask(invalid_file(entry.label))
+        if mask := invalid_file(entry.label):
+            check_ids(mask, _header(mask).mode, MASK_MODES, "mask")
     first = next((entry for entry in chosen if entry.label is not None), None)
     if first is not None and first.label is not None:
         read_label(first.label, inner.label_space, raw=first.raw_label)
@@ -68,7 +69,7 @@ def check_crop_size(dataset: SegmentationDataset, crop: Size, samples: int = SAM
         check_fits(crop, dataset.sample_size(), type(inner).__name__)
         return
     for entry in _chosen(inner, samples):
-        check_fits(crop, _header(entry.image)[0][::-1] if inner.size is None else inner.size, entry.name)
+        check_fits(crop, _header(entry.image).size if inner.size is None else inner.size, entry.name)
 
 
 def _chosen(dataset: FileDataset, samples: int) -> list[Entry]:
@@ -76,21 +77,8 @@ def _chosen(dataset: FileDataset, samples: int) -> list[Entry]:
     return [dataset.entries[index * len(dataset) // count] for index in range(count)]
 
 
-def _check_mask(path: Path | None) -> None:
-    if path is not None and (mode := _header(path)[1]) not in MASK_MODES:
-        raise DataError(f"'{path}' is no mask: expected 8 bits in one channel, found mode '{mode}'.")
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """(width, height) and mode of a picture, without reading its pixels."""
+def _header(path: Path) -> Header:
     try:
-        with Image.open(path) as picture:
-            return picture.size, picture.mode
-    except FileNotFoundError as error:
-        raise DataError(f"File not found: '{path}'.") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"'{path}' is no picture. `dsrnss data check` finds all such.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(
-            f"'{path}' cannot be opened as a picture: {error}. `dsrnss data check` finds all such."
-        ) from error
+        return read_header(path)
+    except ImageError as error:
+        raise ImageError(f"{error} {_ALL}") from error

@@ -115,9 +115,10 @@ class DarkZurich(FileDataset):
         advice = f"No file below corresp/train/{self.time} names it: such pictures are not trained on."
         if unpaired and not note_missing(unpaired, "day references", advice):
             _log.info(
-                f"{len(unpaired)} of {total} {self.time} pictures of Dark Zurich have no day reference in 'corresp' "
-                f"(such as '{unpaired[0].name}') and are left out. `dsrnss data check darkzurich` names all."
-            )
+                "%d of %d %s pictures of Dark Zurich have no day reference in 'corresp' (such as '%s') and are left "
+                "out. `dsrnss data check darkzurich` names all.",
+                len(unpaired), total, self.time, unpaired[0].name,
+            )  # fmt: skip
 
     def _pairs_files(self, root: Path) -> list[Path]:
         if self.pairs_file is not None:

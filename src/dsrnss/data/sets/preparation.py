@@ -15,9 +15,9 @@ from dsrnss.data.location import data_root
 from dsrnss.data.parallel import Progress, parallel_map
 from dsrnss.data.sets.cityscapes import RAW_IDS_ENDING, STATISTICS, TRAIN_IDS_ENDING, Cityscapes
 from dsrnss.data.sets.polygons import POLYGONS_ENDING, draw_train_ids
-from dsrnss.data.writing import atomic
 from dsrnss.errors import DataError, ImageError
 from dsrnss.labels import CITYSCAPES
+from dsrnss.writing import atomic
 
 STATISTICS_BY_FILE = "sample_class_stats_dict.json"
 FILES_BY_CLASS = "samples_with_class.json"
@@ -45,8 +45,9 @@ def prepare_cityscapes(
 
     Raises:
         DatasetNotFoundError: If Cityscapes is not where it was looked for.
-        DataError: If it has no labels, or a file cannot be written.
+        DataError: If it has no labels.
         ImageError: If a label cannot be read.
+        OutputError: If a file cannot be written.
     """
     folder = data_root(Cityscapes, root)
     sources = [source for split in ("train", "val") for source in _sources(folder / "gtFine" / split)]
@@ -88,7 +89,7 @@ def write_statistics(root: Path, rows: Sequence[tuple[str, npt.NDArray[np.int64]
         rows: Path relative to the root and (num_classes,) pixels, for each label.
 
     Raises:
-        DataError: If a file cannot be written.
+        OutputError: If a file cannot be written.
     """
     present = [(file, {str(c): int(n) for c, n in enumerate(counts) if n}) for file, counts in rows]
     by_class: dict[str, list[list[Any]]] = {}

@@ -24,8 +24,8 @@ from dsrnss.data.stand_in.writers import (
 )
 from dsrnss.data.synthnight import NIGHT_PRESETS
 from dsrnss.data.synthnight.generator import LARGEST, SMALLEST
-from dsrnss.data.writing import write_error
 from dsrnss.errors import ConfigError, DataError, did_you_mean
+from dsrnss.writing import output_error
 
 MARKER = "synthnight.json"
 _SCENES = {
@@ -98,7 +98,8 @@ def synthesize(
 
     Raises:
         ConfigError: If an argument has a value that cannot be.
-        DataError: If `out` is in use, or cannot be written.
+        DataError: If `out` is in use.
+        OutputError: If it cannot be written.
     """
     final = Path(out).expanduser().absolute()
     size = CITYSCAPES_SIZE if size is None else (int(size[0]), int(size[1]))
@@ -115,7 +116,7 @@ def synthesize(
         _finish(plan, jobs, counts)
         _replace(draft, final)
     except OSError as error:
-        raise write_error(Path(error.filename or final), error) from error
+        raise output_error(Path(error.filename or final), error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return {part: sum(job.part == part for job in jobs) for part in LAYOUTS[layout]}
@@ -193,11 +194,11 @@ def _check_free(final: Path, overwrite: bool) -> None:
         if not final.exists() or (final.is_dir() and not any(final.iterdir())):
             return
     except OSError as error:
-        raise write_error(final, error) from error
+        raise output_error(final, error) from error
     if not (final / MARKER).is_file():
         raise DataError(f"'{final}' is not empty, and not an earlier output of this command: choose a new folder.")
     if not overwrite:
-        raise DataError(f"'{final}' holds an earlier output: choose a new folder, or give --overwrite.")
+        raise DataError(f"'{final}' holds an earlier output: choose a new folder, or overwrite=True.")
 
 
 def _replace(draft: Path, final: Path) -> None:

@@ -11,9 +11,9 @@ from PIL import Image
 from dsrnss.data.base import Size, histogram
 from dsrnss.data.synthnight import generate
 from dsrnss.data.synthnight.generator import LARGEST, SMALLEST
-from dsrnss.data.writing import write_error
 from dsrnss.errors import DataError
 from dsrnss.labels import CITYSCAPES
+from dsrnss.writing import output_error
 
 FRAMES_A_SEQUENCE = 20
 CITYSCAPES_SIZE = (1024, 2048)
@@ -66,12 +66,12 @@ def write_scene(plan: Plan, job: Job) -> Counts:
     """Render one scene and write its files; returns the (num_classes,) pixels of its label.
 
     Raises:
-        DataError: If a file cannot be written.
+        OutputError: If a file cannot be written.
     """
     try:
         return WRITERS[job.part](plan, job)
     except OSError as error:
-        raise write_error(Path(error.filename or plan.folder), error) from error
+        raise output_error(Path(error.filename or plan.folder), error) from error
 
 
 def raw_ids(labels: Pixels) -> Pixels:

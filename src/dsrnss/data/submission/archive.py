@@ -12,9 +12,9 @@ from PIL import Image
 
 from dsrnss.data.benchmark import CONFIDENCE, DECLARED, Benchmark
 from dsrnss.data.sets import known_sets
-from dsrnss.data.writing import atomic
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX
+from dsrnss.writing import atomic
 
 FULL_CONFIDENCE = 65535
 Add = Callable[[str, npt.NDArray[np.uint8], npt.NDArray[np.float32]], None]
@@ -48,7 +48,8 @@ def submission_archive(path: Path, kind: Benchmark, threshold: float = 0.5) -> I
         threshold: Pixels of lower confidence are declared invalid (Dark Zurich).
 
     Raises:
-        DataError: If a name comes twice, or the file cannot be written.
+        DataError: If a name comes twice.
+        OutputError: If the file cannot be written.
     """
     names: set[str] = set()
     with atomic(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:

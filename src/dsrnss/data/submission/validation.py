@@ -1,6 +1,5 @@
 """A check of an archive for a test server: every fault is named before an upload is spent on it."""
 
-import io
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from dsrnss.console import counted
 from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
 from dsrnss.data.submission.archive import benchmark, detect, faulty_values
-from dsrnss.errors import DataError
+from dsrnss.errors import DataError, ImageError
 from dsrnss.labels import IGNORE_INDEX
+from dsrnss.pictures import load
 
 PICTURE_ENDING = "_rgb_anon"
 _LARGEST_FILE = 64 * 2**20
@@ -157,17 +156,16 @@ def _file(
         yield f"'{name}' has {info.file_size // 2**20} MB: that is no label map."
         return
     try:
-        with Image.open(io.BytesIO(archive.read(info))) as picture:
-            if picture.format != "PNG":
-                yield f"'{name}' is a {picture.format}, not a PNG."
-            picture.load()
-            kind, mode, size, pixels = picture.format, picture.mode, picture.size, np.asarray(picture)
-    except UnidentifiedImageError:
-        yield f"'{name}' is no picture."
+        picture = load(archive.read(info), name=name)
+    except ImageError as error:
+        yield str(error)
         return
-    except Exception as error:  # archive and decoder may raise anything on a broken file, and the check goes on
+    except Exception as error:  # an archive may raise anything on a broken file, and the check goes on
         yield f"'{name}' cannot be read: {error}."
         return
+    kind, mode, size, pixels = picture.format, picture.mode, picture.size, np.asarray(picture)
+    if kind != "PNG":
+        yield f"'{name}' is a {kind}, not a PNG."
     height, width = server.size
     if size != (width, height):
         yield f"'{name}' has {size[0]} x {size[1]} pixels: expected {width} x {height} (width x height)."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dsrnss import __version__
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.models.weights.registry import Entry, Source
 from dsrnss.progress import counting
 from dsrnss.writing import why_not_written
@@ -58,8 +58,8 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Path:
         progress: Told of the bytes; by default a bar on the terminal.
 
     Raises:
-        CheckpointError: If no source can be reached, the disk is full, or a checksum is wrong; the message says what to
-            do by hand.
+        CheckpointError: If no source can be reached, or a checksum is wrong; the message says what to do by hand.
+        OutputError: If the cache cannot be written, such as on a full disk.
     """
     for source in entry.sources:
         path = target(entry, source)
@@ -74,7 +74,7 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Path:
         except (CheckpointError, OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                 folder = cache_folder()
-                raise CheckpointError(
+                raise OutputError(
                     f"Cannot write to the cache '{folder}': {why_not_written(error)} DSRNSS_CACHE names another folder."
                 ) from error
             failures.append(f"  {source.url}: {_reason(error)}")

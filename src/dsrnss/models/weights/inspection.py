@@ -20,7 +20,7 @@ from dsrnss.models.weights.files import Found, find
 from dsrnss.models.weights.formats import Which
 from dsrnss.models.weights.pretrained import account_of, load_pretrained, plan, save_pretrained, storable
 from dsrnss.models.weights.resolving import resolve
-from dsrnss.writing import why_not_written, write_atomically
+from dsrnss.writing import write_atomically
 
 _LOG = logging.getLogger(__name__)
 
@@ -88,7 +88,8 @@ def convert_file(path: str | Path, out: Path, which: Which = "student", *, half:
         half: Store floats in 16 bits.
 
     Raises:
-        CheckpointError: If it cannot be read, does not fit to the last tensor, or `out` cannot be written.
+        CheckpointError: If it cannot be read, or does not fit to the last tensor.
+        OutputError: If `out` cannot be written.
     """
     found, source = find(resolve(path), which), str(path)
     if _is_network(found):
@@ -104,11 +105,8 @@ def convert_file(path: str | Path, out: Path, which: Which = "student", *, half:
     if not account.complete:
         raise CheckpointError(f"'{source}' is not written: {account.problems()}.")
     kept = {key: storable(value, half) for key, value in state.items()}
-    try:
-        data = save({key: value.clone().contiguous() for key, value in kept.items()}, metadata={"format": "pt"})
-        write_atomically(out, data)
-    except OSError as error:
-        raise CheckpointError(f"Cannot write '{out}': {why_not_written(error)}") from error
+    data = save({key: value.clone().contiguous() for key, value in kept.items()}, metadata={"format": "pt"})
+    write_atomically(out, data)
     _LOG.info("%s", account)
     return account
 

@@ -28,7 +28,7 @@ from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, Which, c
 from dsrnss.models.weights.reading import State
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
-from dsrnss.writing import why_not_written, write_atomically
+from dsrnss.writing import write_atomically
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,23 +74,20 @@ def save_pretrained(
         The path.
 
     Raises:
-        CheckpointError: If it cannot be written there.
+        OutputError: If it cannot be written there.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     values = describe(segmentor.config, label_space, card or {})
     description = json.dumps(values, indent=1)
     state = {name: storable(tensor, half) for name, tensor in segmentor.state_dict().items()}
     data = save(state, metadata={CARD_KEY: description, "format": "pt"})
-    try:
-        if path.suffix == ".safetensors":
-            write_atomically(path, data)
-        else:
-            write_atomically(path / WEIGHTS_FILE, data)
-            write_atomically(path / CONFIG_FILE, description.encode())
-            if may_replace(path / CARD_FILE):
-                write_atomically(path / CARD_FILE, model_card(values, path.name).encode())
-    except OSError as error:
-        raise CheckpointError(f"Cannot write the network to '{path}': {why_not_written(error)}") from error
+    if path.suffix == ".safetensors":
+        write_atomically(path, data)
+    else:
+        write_atomically(path / WEIGHTS_FILE, data)
+        write_atomically(path / CONFIG_FILE, description.encode())
+        if may_replace(path / CARD_FILE):
+            write_atomically(path / CARD_FILE, model_card(values, path.name).encode())
     return path
 
 

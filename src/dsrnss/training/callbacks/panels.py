@@ -17,10 +17,10 @@ from torch import Tensor
 
 from dsrnss.adaptation.geometry import warp
 from dsrnss.adaptation.records import StepRecord, Target
-from dsrnss.errors import check_range
+from dsrnss.errors import OutputError, check_range
 from dsrnss.labels import CITYSCAPES, LabelSpace
-from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from dsrnss.writing import why_not_written, write_atomically
+from dsrnss.normalisation import denormalise
+from dsrnss.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,9 +77,9 @@ class ImagePanels(L.Callback):
         path = panels_folder(trainer) / f"step_{self._drawn:06d}.png"
         try:
             write_atomically(path, buffer.getvalue())
-        except OSError as error:
+        except OutputError as error:
             if not self._warned:
-                warnings.warn(f"Cannot write '{path}': {why_not_written(error)}", RuntimeWarning, stacklevel=2)
+                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
             self._warned = True
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -170,8 +170,7 @@ def _shrunk(planes: Tensor, mode: str) -> Tensor:
 def _picture(image: Tensor) -> Pixels:
     """The pixels of a normalised (3, H, W) image."""
     small = _shrunk(image.float(), "area").cpu()
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    pixels: Pixels = ((small * std + mean).nan_to_num().clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+    pixels: Pixels = (denormalise(small).nan_to_num().clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
     return pixels
 
 

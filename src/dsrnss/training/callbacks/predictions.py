@@ -9,10 +9,10 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 from torch import Tensor
 
-from dsrnss.data.writing import atomic
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.training.predictions import Prediction, each_prediction
 from dsrnss.training.protocol import training_data
+from dsrnss.writing import atomic
 
 LABELS, COLOURS = "labelTrainIds", "labelColor"
 

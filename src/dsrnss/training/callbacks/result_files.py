@@ -13,11 +13,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
-from dsrnss.data.writing import atomic
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import Scores
 from dsrnss.reporting.result_plots import draw_bars, draw_confusion
 from dsrnss.reporting.tables import print_scores
+from dsrnss.writing import atomic
 
 _MORE_ROWS = {"mean, classes that occur": "mIoU_present", "UIoU": "UIoU"}
 
@@ -78,10 +78,10 @@ def write_results(
         The files.
 
     Raises:
-        DataError: If one cannot be written.
+        OutputError: If one cannot be written.
     """
     stem = name.replace("/", "_")
-    files = [folder / f"{stem}{ending}" for ending in (".json", ".csv", "_iou.png", "_confusion.png")]
+    files = [folder.expanduser() / f"{stem}{ending}" for ending in (".json", ".csv", "_iou.png", "_confusion.png")]
     content = {"set": name, **(about or {}), **as_json(scores, space)}
     with atomic(files[0]) as draft:
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """`dsrnss predict --submission`: the archive for a test server, written while predicting and checked at its end."""
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dsrnss.console import counted
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.files import FileDataset
 from dsrnss.data.originals import unwrapped
@@ -20,9 +18,6 @@ from dsrnss.data.submission.validation import validate_submission
 from dsrnss.errors import ConfigError, DataError
 from dsrnss.labels import CITYSCAPES
 from dsrnss.training.predictions import Prediction, each_prediction
-
-SHOWN_FAULTS = 5
-_log = logging.getLogger(__name__)
 
 
 class SubmissionWriter(Callback):
@@ -42,7 +37,7 @@ class SubmissionWriter(Callback):
     """
 
     def __init__(self, path: Path, kind: str, threshold: float = 0.5) -> None:
-        self.path = path
+        self.path = path.expanduser()
         self.benchmark = benchmark(kind)
         self.dataset = known_sets()[kind]
         self.threshold = threshold
@@ -92,15 +87,6 @@ class SubmissionWriter(Callback):
         self._open.close()
         found = validate_submission(self.path, self.dataset.key, self._names(), complete=True)
         self.pictures, self.faults = found.pictures, found.faults
-
-    def report(self) -> None:
-        """Say what was written, and what a server would reject in it."""
-        verdict = counted(len(self.faults), "fault") if self.faults else "nothing wrong"
-        _log.info(f"wrote {self.path}: {counted(self.pictures, 'picture')}, {verdict}.")
-        for fault in self.faults[:SHOWN_FAULTS]:
-            _log.info(fault)
-        if len(self.faults) > SHOWN_FAULTS:
-            _log.info(f"and {len(self.faults) - SHOWN_FAULTS} more: `dsrnss data validate-submission` names all.")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing half-written behind."""
