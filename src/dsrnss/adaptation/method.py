@@ -285,6 +285,10 @@ class DSRNSS(nn.Module):
         detail_weight = self.config.hrda.detail_weight
         return segmentation_loss(self.criterion, output, labels, weights, detail_weight=detail_weight)
 
+    def refines(self, target: Mapping[str, Any]) -> bool:
+        """Whether pseudo-labels of a target batch are refined by its day reference."""
+        return "reference" in target and self.aligner is not None and self.config.refinement.enabled
+
     @torch.no_grad()
     def pseudo_label(self, target: Mapping[str, Any]) -> Target:
         """Pseudo-labels of the target, refined by its day reference.
@@ -292,11 +296,12 @@ class DSRNSS(nn.Module):
         Args:
             target: `image`, and optionally `reference`, `flow` and `confidence`.
         """
-        images, reference = target["image"], target.get("reference")
+        images: Tensor = target["image"]
+        reference: Any = target.get("reference")
         adapt_to_day = self.config.self_training.adapt_to_reference
         if adapt_to_day and reference is not None and uniform(0, 1, self.generator) < 0.5:
             return Target(reference, pseudo_labels(self.teacher(reference).softmax(1), self.config.mixing), True)
-        if reference is None or self.aligner is None or not self.config.refinement.enabled:
+        if self.aligner is None or not self.refines(target):
             return Target(images, pseudo_labels(self.teacher(images).softmax(1), self.config.mixing))
         logits_trg, logits_ref = self.teacher(torch.cat((images, reference))).chunk(2)
         given = Alignment(target["flow"], target.get("confidence")) if "flow" in target else None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -16,15 +17,15 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from dsrnss.data.submission.archive import benchmarks
 from dsrnss.errors import DsrnssError, UsageError
-from dsrnss.experiment import arguments, loggers
+from dsrnss.experiment import arguments, loggers, slurm
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment.default_callbacks import default_callbacks, predictions_folder
 from dsrnss.experiment.explain import Context, check_groups, explain
 from dsrnss.experiment.files import ExperimentFile
-from dsrnss.experiment.interruption import interruptible
 from dsrnss.experiment.quiet import hush
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.panels import ImagePanels
+from dsrnss.training.callbacks.stopping import StopOnSignal
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
@@ -76,6 +77,7 @@ class ExperimentCLI(LightningCLI):
         self.name = experiments.experiment_name([file.path for file in files])
         self.run_folder: Path | None = None
         self.ckpt_path: str | None = None
+        self.stopping = StopOnSignal(self.save)
         super().__init__(
             model_class,
             data_class,
@@ -142,6 +144,11 @@ class ExperimentCLI(LightningCLI):
             raise
 
     def _find_checkpoint(self, path: str | None) -> str | None:
+        if path is None and self.command == "fit":
+            requeued = slurm.checkpoint_of_this_job(self.root, self.name)
+            if requeued is not None:
+                _log.info("this SLURM job was put back into the queue: it goes on from %s.", requeued)
+                return str(requeued)
         if path is None:
             if self.command != "fit":
                 _log.info("no --ckpt_path: these are the weights that the experiment starts from.")
@@ -185,7 +192,7 @@ class ExperimentCLI(LightningCLI):
         self.parser.callback_keys = [key for key in self.parser.callback_keys if key not in unused]
         kwargs["callbacks"] = default_callbacks(
             self.command,
-            _as_list(config.get("callbacks")),
+            [*_as_list(config.get("callbacks")), self.stopping],
             config,
             logs=logs,
             name=self.name,
@@ -194,7 +201,13 @@ class ExperimentCLI(LightningCLI):
         )
         plugins = _as_list(config.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            kwargs["plugins"] = [*plugins, checkpoints.AtomicCheckpointIO()]
+            plugins.append(checkpoints.AtomicCheckpointIO())
+        if slurm.job_id() is not None:
+            # Lightning looks there for checkpoints of whatever job; ours are in their run's folder
+            kwargs["default_root_dir"] = self.run_folder or self.root / checkpoints.LOGS
+            if not any(isinstance(plugin, SLURMEnvironment) for plugin in plugins):
+                plugins.append(SLURMEnvironment(auto_requeue=False))
+        kwargs["plugins"] = plugins
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, MisconfigurationException) as error:
@@ -202,7 +215,10 @@ class ExperimentCLI(LightningCLI):
             raise UsageError(f"trainer: {error}") from error
 
     def _loggers(self) -> list[Any]:
-        folder = checkpoints.claim_run(self.root, self.name, main_process=getattr(rank_zero_only, "rank", 0) == 0)
+        main_process = getattr(rank_zero_only, "rank", 0) == 0
+        folder = checkpoints.claim_run(self.root, self.name, main_process=main_process)
+        if main_process:
+            slurm.remember(folder)
         self.run_folder = folder
         return loggers.default_loggers(self.root, f"{checkpoints.LOGS}/{self.name}", folder.name)
 
@@ -216,23 +232,29 @@ class ExperimentCLI(LightningCLI):
         """Run the command, and leave the final weights in `last.ckpt`.
 
         Raises:
-            KeyboardInterrupt: If the user stopped it.
+            Stopped: If a signal stopped it.
         """
         method = getattr(self.trainer, self.command)
         # the scores are told class by class afterwards
         quiet = {"verbose": False}
         more = {"predict": {"return_predictions": False}, "test": quiet, "validate": quiet}.get(self.command, {})
         try:
-            with interruptible(self.trainer):
+            with self.stopping.listening():
                 # a checkpoint is tensors and plain values: nothing in it may run code
                 method(self.model, datamodule=self.datamodule, ckpt_path=self.ckpt_path, weights_only=True, **more)
         except BaseException:
             self.drop_empty_run()
             raise
-        if self.command == "fit" and self.last_checkpoint is not None:
+        if self.command == "fit":
             every = self.config["checkpoint"]["every_n_train_steps"]
-            if not self.last_checkpoint.is_file() or not every or self.trainer.global_step % every:
-                self.trainer.save_checkpoint(self.last_checkpoint)
+            last = self.last_checkpoint
+            if last is None or not last.is_file() or not every or self.trainer.global_step % every:
+                self.save()
+
+    def save(self) -> None:
+        """Write `last.ckpt`, if the run keeps checkpoints."""
+        if self.last_checkpoint is not None:
+            self.trainer.save_checkpoint(self.last_checkpoint)
 
     @property
     def last_checkpoint(self) -> Path | None:

@@ -6,6 +6,7 @@ from dsrnss.errors import CheckpointError, HardwareError
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment import remarks
 from dsrnss.experiment.cli import ExperimentCLI, build
+from dsrnss.training.callbacks.stopping import Stopped
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +28,11 @@ def main(argv: Sequence[str]) -> int:
     cli = build(command, paths, ["--help"] if "--help-all" in args else args)
     if command == "fit":
         remarks.before_fit(cli)
-    _run(cli)
+    try:
+        _run(cli)
+    except Stopped as stop:
+        remarks.stopped(cli, stop)
+        raise
     if cli.trainer.is_global_zero:
         return remarks.after(cli)
     return 0

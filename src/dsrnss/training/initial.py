@@ -10,7 +10,7 @@ from dsrnss.models.weights import DEMO_MODEL, load_backbone, load_pretrained, lo
 
 SCALE_ATTENTION = "hrda_scale_attention."
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,6 @@ def read_network(student: Segmentor, path: str | Path) -> None:
     state, own = load_pretrained(path).segmentor.state_dict(), student.state_dict()
     attention = {key: value for key, value in own.items() if key.startswith(SCALE_ATTENTION)}
     if attention and not attention.keys() & state.keys():
-        _LOG.info("'%s' is no HRDA network: the scale attention starts from random weights.", path)
+        _log.info("'%s' is no HRDA network: the scale attention starts from random weights.", path)
         state |= attention
     load_state(student, state, str(path))

@@ -1,5 +1,6 @@
 """The adaptation task: what Lightning has to know of the method (optimiser, logging, evaluation, checkpoints)."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
-from dsrnss.training.callbacks.pseudo_accuracy import PseudoAccuracy, measurable
+from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState
 from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
 from dsrnss.training.guard import NonfiniteGuard, OnNonfinite
@@ -193,10 +194,15 @@ class AdaptationTask(L.LightningModule):
         return {"loss": total, "record": record}
 
     def _log_pseudo_labels(self, record: StepRecord, batch: Batch) -> None:
-        if record.target is not None:
-            self.log("pseudo/share", record.target.pseudo.share)
+        if record.target is None:
+            return
+        self.log("pseudo/share", record.target.pseudo.share)
         for stage, labels in measurable(record, batch).items():
             self.log(f"pseudo/accuracy_{stage}", pixel_accuracy(labels, batch["target"]["label"]))
+        if record.target.is_reference and "label" in batch["target"]:
+            # Lightning would log the numbers of an earlier step again
+            for stage in STAGES if self.method.refines(batch["target"]) else STAGES[1:]:
+                self.log(f"pseudo/accuracy_{stage}", math.nan)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Refuse gradients that are not finite; those that a gradient scaler made so are its own affair."""
