@@ -1,12 +1,12 @@
 """Parameter groups, optimiser and learning rate (method section 1)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from dsrnss.errors import check_range
@@ -122,6 +122,24 @@ def parameter_groups(
         groups.append(_group(f"{name}_weight", [p for p in parameters if p.ndim > 1], lr, config.weight_decay))
         groups.append(_group(f"{name}_bias", [p for p in parameters if p.ndim <= 1], lr, 0.0))
     return groups
+
+
+def apply_settings(optimizer: Optimizer, scheduler: LambdaLR, groups: Sequence[dict[str, Any]]) -> None:
+    """Give an optimiser that was restored from a checkpoint the settings of today, at the step where it is.
+
+    A checkpoint brings the learning rates, the weight decay and the betas that it was saved with.
+
+    Args:
+        optimizer: Restored, with groups of the same names.
+        scheduler: Restored; its factors are those of today.
+        groups: As `parameter_groups` gives them, each with the `betas` that it shall have.
+    """
+    for group, today in zip(optimizer.param_groups, groups, strict=True):
+        group |= {key: today[key] for key in ("weight_decay", "betas")} | {"initial_lr": today["lr"]}
+    scheduler.base_lrs = [today["lr"] for today in groups]
+    # also of a finished run that is extended: it stood at 0
+    for group, base, factor in zip(optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+        group["lr"] = base * factor(scheduler.last_epoch)
 
 
 def _group(name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> dict[str, Any]:
