@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -26,6 +27,7 @@ from dsrnss.experiment.quiet import hush
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.panels import ImagePanels
 from dsrnss.training.callbacks.stopping import StopOnSignal
+from dsrnss.writing import prepare_folder
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
@@ -114,20 +116,22 @@ class ExperimentCLI(LightningCLI):
         context = Context(keys, self.files, args[2 * len(self.files) :])
         check_groups(context)
         try:
-            self.config = parser.parse_args(args)
+            self.config = expanded(parser.parse_args(args))
         except argparse.ArgumentError as error:
             raise UsageError(explain(error.message, context)) from error
+        arguments.check_seed(self.config.get("seed_everything"))
 
     def before_instantiate_classes(self) -> None:
         """Check the machine and the checkpoint before anything is built."""
         trainer = self.config["trainer"]
         arguments.check_hardware(trainer)
         loggers.check_installed(trainer.get("logger"))
-        if trainer["max_steps"] < 1:
-            raise UsageError("trainer.max_steps: expected 1 or more: the learning rate falls to 0 at that step.")
+        arguments.check_trainer(trainer)
         if "16" in str(trainer.get("precision")) and arguments.runs_on_cpu(trainer):
             _log.info("half precision is slower than full precision on a CPU; running in 32-true.")
             trainer["precision"] = "32-true"
+        if self.command == "fit" and self.config["checkpoint"].get("dirpath"):
+            prepare_folder(self.config["checkpoint"]["dirpath"])
         self.ckpt_path = self._find_checkpoint(self.config["ckpt_path"])
 
     def instantiate_classes(self) -> None:
@@ -263,6 +267,18 @@ class ExperimentCLI(LightningCLI):
         if not isinstance(callback, ModelCheckpoint) or callback.dirpath is None:
             return None
         return Path(callback.last_model_path or Path(callback.dirpath) / "last.ckpt")
+
+
+def expanded(value: Any) -> Any:
+    """A configuration in which every `~/...` is the path that it stands for: no shell has seen it."""
+    if isinstance(value, str) and (value == "~" or value.startswith("~/")):
+        return str(Path(value).expanduser())
+    if isinstance(value, Namespace | dict):
+        for key, inner in (vars(value) if isinstance(value, Namespace) else value).items():
+            value[key] = expanded(inner)
+    elif isinstance(value, list | tuple):
+        return type(value)(expanded(inner) for inner in value)
+    return value
 
 
 def label_space(data: Any) -> Any:

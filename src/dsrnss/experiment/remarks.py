@@ -92,6 +92,8 @@ def _print_results(cli: ExperimentCLI) -> None:
     if cli.command in ("validate", "test") and results:
         print_results(Console(), results, cli.model.label_space)
     for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ResultFiles) and callback.failure is not None:
+            raise callback.failure
         if isinstance(callback, ResultFiles) and callback.folder is not None:
             print(f"\nWrote {callback.folder}", file=sys.stderr)
 
