@@ -39,6 +39,7 @@ from dsrnss.adaptation.records import Batch, Losses, StepOutput, StepRecord, Tar
 from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher, SelfTrainingConfig
+from dsrnss.errors import ConfigError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.hrda import detail_offset
 from dsrnss.models.segmentor import Segmentor, SegmentorOutput, split_output
@@ -179,8 +180,17 @@ class DSRNSS(nn.Module):
                 with `image` and, where there are such, `reference`, `flow` (B, 2, H, W) and `confidence` (B, 1, H, W).
             step: 0-based optimiser step.
             epoch: 0-based epoch.
+
+        Raises:
+            ConfigError: If the images are smaller than the network can take.
         """
         images, labels = batch["source"]["image"], batch["source"]["label"]
+        height, width = images.shape[-2:]
+        if min(height, width) < student.smallest_side:
+            raise ConfigError(
+                f"Crops of {height}x{width} are too small for {student.config}: its coarsest map would be empty. Take "
+                f"{student.smallest_side} pixels a side at least (crop_size)."
+            )
         self.teacher.update(student, step)
         if "target" not in batch:
             images = self.augment_source(images)

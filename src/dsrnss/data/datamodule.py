@@ -12,7 +12,7 @@ from dsrnss.data.base import SegmentationDataset, Size
 from dsrnss.data.checking.quick import check_crop_size, quick_check
 from dsrnss.data.loading import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
 from dsrnss.data.sampling import ClassSampler, RareClassSampling
-from dsrnss.errors import CheckpointError, ConfigError
+from dsrnss.errors import CheckpointError, ConfigError, check_range
 
 _DEFAULT_SAMPLING = RareClassSampling()
 _SETS = {"validate": "val", "test": "test", "predict": "predict"}
@@ -72,7 +72,7 @@ class AdaptationDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_numbers(crop_size, (source_batch_size, target_batch_size, eval_batch_size), workers, flip)
+        _check_numbers(crop_size, (source_batch_size, target_batch_size, eval_batch_size), workers, flip, cat_max_ratio)
         self.source = source
         self.target = target
         self.val = dict(val or {})
@@ -251,15 +251,17 @@ class AdaptationDataModule(LightningDataModule):
         return {"fit": self.val, "validate": self.val, "test": self.test, "predict": self.predict}.get(stage, {})
 
 
-def _check_numbers(crop: tuple[int, int], batch_sizes: tuple[int, ...], workers: int, flip: float) -> None:
+def _check_numbers(
+    crop: tuple[int, int], batch_sizes: tuple[int, ...], workers: int, flip: float, cat_max_ratio: float
+) -> None:
     if min(crop) < 1:
         raise ConfigError(f"crop_size must be two positive numbers (height, width), not {crop}.")
     if min(batch_sizes) < 1:
         raise ConfigError(f"Batch sizes must be at least 1, not {min(batch_sizes)}.")
     if workers < 0:
         raise ConfigError(f"workers must be 0 or more, not {workers}.")
-    if not 0 <= flip <= 1:
-        raise ConfigError(f"flip is a probability, 0 to 1, not {flip}.")
+    check_range("flip", flip, 0, 1)
+    check_range("cat_max_ratio", cat_max_ratio, 0.01, 1)
 
 
 def _describe(dataset: SegmentationDataset) -> str:

@@ -115,6 +115,9 @@ class ExperimentCLI(LightningCLI):
         keys = [action.dest for action in parser._actions if action.dest not in (argparse.SUPPRESS, "help", "config")]
         context = Context(keys, self.files, args[2 * len(self.files) :])
         check_groups(context)
+        for word in context.args:
+            if (key := word.removeprefix("--").partition("=")[0]) in LINKS:
+                raise UsageError(f"'{key}' follows '{LINKS[key]}': set that instead.")
         try:
             self.config = expanded(parser.parse_args(args))
         except argparse.ArgumentError as error:

@@ -68,7 +68,9 @@ def as_typed(error: BaseException, checkpoint: str | None = None) -> DsrnssError
             "larger crops (data.crop_size) or batches of 2 and more (data.source_batch_size, data.target_batch_size)."
         )
     slurm = isinstance(error, (RuntimeError, ValueError)) and ("SLURM" in text or "--ntasks" in text)
-    if isinstance(error, MisconfigurationException) or slurm:
+    lacks = isinstance(error, ModuleNotFoundError) and text.startswith("Requirement")
+    unknown = isinstance(error, RuntimeError) and "conditioned on metric" in text
+    if isinstance(error, MisconfigurationException) or slurm or lacks or unknown:
         return UsageError(f"trainer: {text}")
     return None
 

@@ -41,6 +41,8 @@ class OptimizerConfig:
         check_range("optimizer.lr", self.lr, 0)
         check_range("optimizer.backbone_lr_factor", self.backbone_lr_factor, 0)
         check_range("optimizer.weight_decay", self.weight_decay, 0)
+        check_range("optimizer.betas", min(self.betas), 0)
+        check_range("optimizer.betas", max(self.betas), 0, 0.9999999)
 
 
 @dataclass(frozen=True)
