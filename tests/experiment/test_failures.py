@@ -37,6 +37,11 @@ from dsrnss.experiment.failures import as_typed
             HardwareError,
             r"/dev/shm.*--shm-size",
         ),
+        (
+            RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"),
+            HardwareError,
+            "data.workers: 0",
+        ),
         (RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"), OutputError, "disk full"),
         (
             OSError(errno.ENOSPC, "No space left on device", "a.csv"),

@@ -51,7 +51,7 @@ def as_typed(error: BaseException, checkpoint: str | None = None) -> DsrnssError
         )
     if isinstance(error, MemoryError) or any(words in text for words in _ALLOCATION):
         return HardwareError(f"The machine's memory does not suffice. {_SMALLER} So do fewer data.workers.")
-    if isinstance(error, RuntimeError) and "DataLoader worker" in text:
+    if isinstance(error, RuntimeError) and ("DataLoader worker" in text or "shared memory" in text):
         return HardwareError(_worker_died(text))
     if isinstance(error, RuntimeError) and ("inline_container" in text or "PytorchStreamWriter" in text):
         return OutputError("A checkpoint cannot be written: is the disk full? The older one is as it was.")
