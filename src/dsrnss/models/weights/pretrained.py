@@ -24,10 +24,11 @@ from dsrnss.models.weights.architecture import infer, name_backbone
 from dsrnss.models.weights.card import CARD_FILE, may_replace, model_card
 from dsrnss.models.weights.description import build_described, describe, read_description
 from dsrnss.models.weights.files import CARD_KEY, CONFIG_FILE, WEIGHTS_FILE, Found, find
-from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, Which, check_which
+from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, check_which
 from dsrnss.models.weights.reading import State
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
+from dsrnss.models.weights.unwrapping import Which
 from dsrnss.writing import write_atomically
 
 _LOG = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ def load_pretrained(path: str | Path, which: Which = "student", strict: bool = T
     Args:
         path: A folder of `save_pretrained`; a file (.safetensors, .ckpt, .pth, .bin): of this package, of the authors
             (the network is inferred from the names and shapes of its tensors), or a SegFormer of NVIDIA or Hugging
-            Face; a name of `dsrnss weights list`; or a repository on the Hugging Face hub, "user/name".
+            Face, or one wrapped or nested under usual names; a name of `dsrnss weights list`; an address (https://...);
+            or a repository on the Hugging Face hub, "user/name".
         which: Of a checkpoint that has both, the student or its moving average.
         strict: Refuse what does not fit to the last tensor; otherwise go on and say what does not.
 
