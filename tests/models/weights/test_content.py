@@ -127,6 +127,15 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net
     assert "permission denied" in damage(path)
 
 
+def test_an_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)  # as above
+    with pytest.raises(CheckpointError, match=r"folder .* cannot be opened \(permission denied\)"):
+        load_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("ending", ["safetensors", "pth", "ckpt", "bin", "tar", ""])
 @pytest.mark.parametrize("content", ["safetensors", "zip", "old"])
 def test_the_content_tells_how_a_file_is_read(network: Segmentor, tmp_path: Path, content: str, ending: str) -> None:

@@ -36,6 +36,7 @@ def run(networks: tuple[State, State], teacher: str = "method.teacher.network.",
         "global_step": 7,
         "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []}],
         "callbacks": {"RandomState": {"torch": torch.zeros(5, dtype=torch.uint8)}},
+        "AdaptationDataModule": {"positions": torch.arange(4)},
         CARD_KEY: describe(CONFIG, CITYSCAPES, {"steps": 7}),
     }
 

@@ -48,7 +48,8 @@ OPTIMISER = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 
     "name",
     [
         "state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "student",
-        "generator", "module", "segmentor", "anything", "ema_state_dict", "model_ema", "ema", "teacher", "params_ema",
+        "generator", "module", "segmentor", "anything", "optimized_model",
+        "ema_state_dict", "model_ema", "ema", "teacher", "params_ema",
         "averaging_state",
     ],
 )  # fmt: skip

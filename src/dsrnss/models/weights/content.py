@@ -73,15 +73,18 @@ class Told:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse pipes and devices, which may never end.
+    """Refuse folders, and pipes and devices, which may never end.
 
     Raises:
-        CheckpointError: If it is there and, behind links, no regular file.
+        CheckpointError: If it is there and, behind links, no regular file, or its folder cannot be opened.
     """
-    if path.is_dir():
-        raise CheckpointError(f"'{path}' is a folder: give the file with the weights that is in it.")
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"'{path}' is not a regular file: copy what it gives to a file, and give that.")
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"'{path}' is a folder: give the file with the weights that is in it.")
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"'{path}' is not a regular file: copy what it gives to a file, and give that.")
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be opened ({(error.strerror or str(error)).lower()}).") from error
 
 
 def tell(path: Path) -> Told:

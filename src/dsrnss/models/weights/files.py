@@ -88,9 +88,10 @@ def kind_of(path: Path) -> Literal["run", "weights"]:
     Raises:
         CheckpointError: If it is a torch file, and cannot be read.
     """
-    if path.is_dir():
+    try:
+        check_regular(path)
+    except CheckpointError:  # a folder, or what its reader will say
         return "weights"
-    check_regular(path)
     if tell(path).kind != "zip":  # torch's old format was never written by dsrnss
         return "weights"
     checkpoint = unpickle(path, mmap=True)
@@ -117,7 +118,11 @@ def parse(path: Path, text: str) -> dict[str, Any]:
 
 def _find_in_folder(path: Path, which: Which) -> Found:
     config = path / CONFIG_FILE
-    if not config.is_file():
+    try:
+        described = config.is_file()
+    except OSError as error:  # whose folder may not be entered
+        raise CheckpointError(f"The folder '{path}' cannot be opened ({(error.strerror or '').lower()}).") from error
+    if not described:
         what = describe_folder(path)
         raise CheckpointError(f"The folder '{path}' has no {CONFIG_FILE}: it is not a saved model. {what}".rstrip())
     names = (*_HUB_WEIGHTS, *(f"{name}{_INDEX}" for name in _HUB_WEIGHTS))
@@ -180,7 +185,8 @@ def _is_run(tensors: State) -> bool:
 
 def _checkpoint(file: TensorFile, which: Which) -> Found:
     """A checkpoint of `dsrnss fit`."""
-    tensors = plain_names(file.tensors, within=False)
+    # the data module's state may have tensors, too: the networks then have the name of their dictionary before theirs
+    tensors = plain_names(_part(file.tensors, "state_dict.") or file.tensors, within=False)
     student = _part(tensors, _STUDENT)
     averaged = next((part for begin in _TEACHERS if (part := _part(tensors, begin))), {})
     state, left_out = dict(student), {"teacher": len(averaged)} if averaged else {}
@@ -190,7 +196,7 @@ def _checkpoint(file: TensorFile, which: Which) -> Found:
         # the teacher is evaluated with the student's batch-norm statistics, as in training
         state.update({key: value for key, value in averaged.items() if key.rpartition(".")[2] not in _STATISTICS})
         left_out = {"student": len(student)}
-    rest = len(tensors) - len(student) - len(averaged)
+    rest = len(file.tensors) - len(student) - len(averaged)
     if rest:
         left_out["other parts of the training"] = rest
     contents = Contents("dsrnss checkpoint", state, left_out)

@@ -36,6 +36,9 @@ _LOG = logging.getLogger(__name__)
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
 
+_MOST_MISSING = 10
+"""A network with more than so many times its file's numbers is one of nonsense shapes."""
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -237,6 +240,15 @@ def _refuse_misfit(account: Account, why: str) -> None:
     raise CheckpointError(f"'{account.source}' does not fit {why}: {account.problems()}. {part}nothing was loaded.")
 
 
+def _refuse_excess(own: Mapping[str, Tensor], state: State, source: str) -> None:
+    """Not strict, a network may have more numbers than its file, but not of any size."""
+    wanted, given = (sum(tensor.numel() for tensor in tensors.values()) for tensors in (own, state))
+    if wanted > _MOST_MISSING * given:
+        raise CheckpointError(
+            f"'{source}' has {given:,} numbers, and its shapes tell of a network of {wanted:,}: it is not made."
+        )
+
+
 def _name(module: nn.Module) -> str:
     config = getattr(module, "config", None)
     if isinstance(config, NetworkConfig):
@@ -263,6 +275,7 @@ def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) ->
         _refuse_misfit(account, _name(segmentor))
     mine = own_classes(config)  # these are no longer on the meta device
     if mine or not account.complete:
+        _refuse_excess(own, state, source)
         segmentor = segmentor if mine else build_segmentor(config)
         return segmentor, _fill(segmentor, state, own, source, found.contents.left_out, False, "")
     # copied, because tensors of a file may share memory, and what is not aligned computes other last digits

@@ -26,7 +26,10 @@ _SAFE_WAY_OUT = (
 )
 _DEPTH = 3
 """So deep below the top dictionaries of tensors are looked for."""
-_NO_NETWORK = re.compile(r"optim|sched|scaler|callback|loops|hyper|config|cfg|args|rng|random|loss|metric|^amp$|^meta$")
+_NO_NETWORK = re.compile(
+    r"optim(izers?|isers?)?$|optim(iz|is)er_|scheduler|scaler|callback|^loops$|hyper_?param|config|cfg|args|rng|random"
+    r"|loss|metric|^amp$|^meta$"
+)
 """Under keys like these training programs put what is not the network; it may be tensors, too."""
 _OPTIMISER = "param_groups"
 _AVERAGE = re.compile(r"(^|[._])(ema|swa|teacher|avg|averag\w*|shadow|momentum)([._]|$)", re.IGNORECASE)
@@ -180,11 +183,13 @@ def is_average(name: str) -> bool:
 def _check_storage(file: TensorFile) -> None:
     for name, tensor in file.tensors.items():
         kind = str(tensor.dtype).removeprefix("torch.")
-        if tensor.layout != torch.strided or tensor.is_quantized or _PACKED.match(kind):
+        if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized or _PACKED.match(kind):
             raise CheckpointError(
                 f"'{file.path}': tensor '{name}' is sparse, nested or quantised ({kind}); {_PACKED_AWAY}"
             )
-        if not tensor.is_meta and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        if tensor.is_meta:
+            raise CheckpointError(f"'{file.path}': tensor '{name}' has no numbers (it was on the meta device).")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise CheckpointError(f"'{file.path}': tensor '{name}' claims to be larger than the numbers stored for it.")
 
 
@@ -251,8 +256,10 @@ def damage(path: Path) -> str:
     Returns:
         The reason why it is not sound: it is cut off, cannot be read, or the checksum of an entry is wrong.
     """
-    if not path.is_file():
-        return "it is no file"
+    try:
+        check_regular(path)
+    except CheckpointError:
+        return "it is no file that can be read"
     told = tell(path)
     if told.reason or told.kind == "pickle":
         return told.reason
