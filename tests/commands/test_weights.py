@@ -1,6 +1,9 @@
+import functools
+import http.server
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -92,6 +95,22 @@ def test_fetch_inspect_convert(named: str, tmp_path: Path, capsys: Capture, capl
     found = json.loads(capsys.readouterr().out)
     assert (found["fits"], found["kind"], found["architecture"]["backbone"]) == (True, "network", "mit_b0")
     assert found["account"]["loaded"] == found["account"]["total"] == 234
+
+
+def test_an_address_is_as_good_as_a_file(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("DSRNSS_CACHE", str(tmp_path / "cache"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/authors.ckpt"
+        assert main(["weights", "inspect", address]) == 0
+        assert "234/234 fit" in capsys.readouterr().out
+        server.shutdown()
+    out = tmp_path / "out.safetensors"
+    assert main(["weights", "convert", address, str(out), "--which", "teacher"]) == 0  # from the cache
+    assert load_pretrained(out).account.complete
 
 
 def test_convert_keeps_what_is_there(checkpoint: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -14,7 +14,7 @@ from dsrnss.errors import ConfigError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from dsrnss.models.weights.inspection import Inspection
 
-_WHERE = "file, folder, name of `dsrnss weights list`, or user/name on the Hugging Face hub"
+_WHERE = "file, folder, name of `dsrnss weights list`, address (https://...), or user/name on the Hugging Face hub"
 
 
 def add_parser(commands: Any) -> None:

@@ -101,7 +101,8 @@ class Segmenter:
 
         Args:
             path: A file (.ckpt, .safetensors, .pth) or folder of this package, of the authors, or a SegFormer of NVIDIA
-                or Hugging Face; a name of `dsrnss weights list`; or a repository on the Hugging Face hub, "user/name".
+                or Hugging Face; a name of `dsrnss weights list`; an address (https://...); or a repository on the
+                Hugging Face hub, "user/name".
                 By default the packaged demo network, which has seen only synthetic scenes.
             which: Of a .ckpt, the student or its moving average.
             device: As in the constructor.

@@ -171,6 +171,54 @@ def test_shapes_of_nonsense_take_no_memory(state: State, tmp_path: Path) -> None
         load_pretrained(save(state, tmp_path / "wide.ckpt"))
 
 
+def test_shapes_of_nonsense_take_no_memory_either_if_not_all_must_fit(state: State, tmp_path: Path) -> None:
+    state["head.embed_layers.0.proj.weight"] = torch.zeros(10**6, 1)
+    with pytest.raises(CheckpointError, match="it is not made"):
+        load_pretrained(save(state, tmp_path / "wide.ckpt"), strict=False)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("kind", ["bytearray", "convert"])
+def test_a_few_bytes_that_ask_for_much_memory_are_refused(tmp_path: Path, legacy: bool, kind: str) -> None:
+    greedy = {
+        "bytearray": _Malicious(bytearray, 10**11),
+        "convert": _Malicious(
+            torch._utils._rebuild_device_tensor_from_cpu_tensor,
+            *(torch.zeros(1).expand(10**11), torch.float64, "cpu", False),
+        ),
+    }[kind]
+    torch.save({"a": greedy}, tmp_path / "greedy.pth", _use_new_zipfile_serialization=not legacy)
+    assert (tmp_path / "greedy.pth").stat().st_size < 3000
+    with pytest.raises(CheckpointError, match="could take any amount of memory"):
+        load_pretrained(tmp_path / "greedy.pth")
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]), "sparse, nested or quantised"),
+        (torch.zeros(19).to_sparse(), "sparse, nested or quantised"),
+        (torch.empty(19, device="meta"), "has no numbers"),
+    ],
+)
+def test_tensors_that_are_no_plain_numbers(state: State, tmp_path: Path, tensor: Tensor, said: str) -> None:
+    for strict in (True, False):
+        with pytest.raises(CheckpointError, match=f"'head.conv_seg.bias'.*{said}"):
+            load_pretrained(save({**state, "head.conv_seg.bias": tensor}, tmp_path / "odd.ckpt"), strict=strict)
+
+
+def test_entries_that_share_their_bytes_are_refused(state: State, tmp_path: Path) -> None:
+    """An archive of a megabyte whose entries, all in the same place, are a terabyte to read."""
+    path = save(state, tmp_path / "plain.ckpt")
+    with zipfile.ZipFile(path, "a") as archive:
+        entry = max(archive.infolist(), key=lambda entry: entry.file_size)
+        archive.filelist += [entry] * 1000
+        archive._didModify = True
+    with pytest.raises(CheckpointError, match="overlap"):
+        load_pretrained(path)
+
+
 def without_head(state: State) -> State:
     return {key: value for key, value in state.items() if not key.startswith("head.")}
 

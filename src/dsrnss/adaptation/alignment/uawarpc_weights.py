@@ -12,6 +12,7 @@ from dsrnss.models.weights.account import compare, with_counters
 from dsrnss.models.weights.reading import State, read_tensors
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
+from dsrnss.models.weights.unwrapping import plain_names
 
 RANDOM = "random"
 """In the place of a file: weights drawn from `SEED`, the same each time."""
@@ -102,7 +103,7 @@ def find_tensors(name: str | Path) -> State:
         raise CheckpointError(
             f"{error}\nThe aligner needs these weights: `dsrnss weights fetch {name}` gets them, given a network."
         ) from error
-    return read_tensors(path).tensors
+    return plain_names(read_tensors(path).tensors)
 
 
 def fill(module: nn.Module, state: State | None, what: str, source: str | Path, left_out: int = 0) -> None:

@@ -10,7 +10,7 @@ from dsrnss.lazy import lazy_names
 if TYPE_CHECKING:
     from dsrnss.models.weights.account import Account
     from dsrnss.models.weights.description import describe, label_space_from_dict
-    from dsrnss.models.weights.files import CARD_KEY
+    from dsrnss.models.weights.files import CARD_KEY, kind_of
     from dsrnss.models.weights.pretrained import (
         DEMO_MODEL,
         Pretrained,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         load_state,
         save_pretrained,
     )
-    from dsrnss.models.weights.reading import read_checkpoint
+    from dsrnss.models.weights.reading import damage, read_checkpoint
     from dsrnss.models.weights.registry import list_weights
     from dsrnss.models.weights.resolving import resolve
 
@@ -28,7 +28,9 @@ __all__ = [
     "DEMO_MODEL",
     "Account",
     "Pretrained",
+    "damage",
     "describe",
+    "kind_of",
     "label_space_from_dict",
     "list_weights",
     "load_backbone",
@@ -43,7 +45,9 @@ _PRETRAINED = ("DEMO_MODEL", "Pretrained", "load_backbone", "load_pretrained", "
 _HOMES = {
     "Account": "account",
     "CARD_KEY": "files",
+    "damage": "reading",
     "describe": "description",
+    "kind_of": "files",
     "label_space_from_dict": "description",
     "list_weights": "registry",
     "read_checkpoint": "reading",

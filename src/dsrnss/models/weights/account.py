@@ -100,7 +100,7 @@ def compare(
     ]
     shaped = [key for key in own if key in both and fits(own[key], state[key])]
     broken = [key for key in shaped if not _finite(state[key], own[key].dtype)]
-    negative = [key for key in shaped if key.endswith("running_var") and _negative(state[key])]
+    negative = [key for key in shaped if key.endswith("running_var") and _negative(state[key], own[key].dtype)]
     return Account(
         source=source,
         loaded=len(shaped),
@@ -151,8 +151,9 @@ def _finite(tensor: Tensor, own: torch.dtype) -> bool:
     return bool(torch.isfinite(tensor.to(own) if own.is_floating_point else tensor).all())
 
 
-def _negative(tensor: Tensor) -> bool:
-    return not tensor.is_meta and bool((tensor < 0).any())
+def _negative(tensor: Tensor, own: torch.dtype) -> bool:
+    # numbers of 8 bits can be converted and not compared
+    return not tensor.is_meta and bool((tensor.to(own) < 0).any())
 
 
 def _kind(tensor: Tensor) -> str:

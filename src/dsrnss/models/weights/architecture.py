@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from dsrnss.errors import CheckpointError
+from dsrnss.models.backbones.compact import COMPACT_VARIANTS
 from dsrnss.models.backbones.mit import MIT_VARIANTS
 from dsrnss.models.backbones.resnet import RESNET_VARIANTS, DilatedBasicBlock
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.weights.formats import Contents
 
 _HEADS = {
+    "fpn": ("laterals.0.weight", "conv_seg.weight"),
     "daformer": ("embed_layers.0.proj.weight", "conv_seg.weight"),
     "segformer": ("linear_c1.proj.weight", "linear_pred.weight"),
     "refinenet": ("adapt_stage4_b2_joint_varout_dimred.weight", "clf_conv.weight"),
@@ -64,15 +66,22 @@ def name_backbone(state: Mapping[str, Tensor], source: str) -> str:
             f"'{source}' holds a ResNet of {_shown(depths)} {'basic' if basic else 'bottleneck'} blocks: that is none "
             f"of {', '.join(RESNET_VARIANTS)}. Are tensors missing from the file?"
         )
+    if "stages.0.0.0.weight" in state:
+        widths = tuple(_size(state, f"stages.{stage}.0.0.weight") for stage in range(4))
+        for name, compact in COMPACT_VARIANTS.items():
+            if compact.channels == widths:
+                return name
     if "features.0.weight" in state and _size(state, "features.28.weight") == 512:
         return "vgg16"
-    raise CheckpointError(f"'{source}' holds no backbone that is known: neither a MiT, nor a ResNet, nor VGG-16.")
+    raise CheckpointError(
+        f"'{source}' holds no backbone that is known: neither a MiT, nor a ResNet, nor the compact one, nor VGG-16."
+    )
 
 
 def _name_head(contents: Contents, backbone: str, source: str) -> tuple[str, int, int]:
     state = contents.part("head")
     for name, (channels, classes) in _HEADS.items():
-        if classes in state:
+        if classes in state and (channels is None or channels in state):
             return name, _size(state, channels) if channels else 0, _size(state, classes)
     found = f"a head of unknown kind ({', '.join(sorted(state)[:3])}, ...)" if state else "no head"
     also = f" Left out: {', '.join(contents.left_out)}." if contents.left_out else ""

@@ -11,7 +11,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from dsrnss import __version__
 from dsrnss.errors import CheckpointError, OutputError
@@ -47,7 +46,7 @@ def cached(entry: Entry) -> Path | None:
 
 def target(entry: Entry, source: Source) -> Path:
     """Where a source's file is kept in the cache."""
-    return cache_folder() / entry.name / source.file_name
+    return cache_folder() / entry.folder / source.file_name
 
 
 def fetch(entry: Entry, progress: Progress | None = None) -> Path:
@@ -105,8 +104,9 @@ def check(path: Path, source: Source) -> None:
 def _download(source: Source, path: Path, progress: Progress) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with part.open("ab") as lock, _exclusive(lock):
+    with _exclusive(part):
         if path.is_file():  # another process was faster
+            part.unlink()
             return path
         for attempt in range(1, ATTEMPTS + 1):
             before = part.stat().st_size
@@ -117,13 +117,14 @@ def _download(source: Source, path: Path, progress: Progress) -> Path:
                 here = part.stat().st_size
                 if attempt == ATTEMPTS or (here == before and attempt > 1):
                     raise CheckpointError(f"the connection was cut after {_size(here)}") from error
-        _origin(part).unlink(missing_ok=True)
         try:
             check(part, source)
         except CheckpointError:
+            _origin(part).unlink(missing_ok=True)
             part.unlink()
             raise CheckpointError("the checksum is wrong; what was downloaded is deleted") from None
         part.replace(path)
+        _origin(part).unlink(missing_ok=True)
     return path
 
 
@@ -131,7 +132,7 @@ def _continue(source: Source, part: Path, progress: Progress) -> None:
     """Ask for what is missing of the file and append it."""
     request = urllib.request.Request(source.url, headers={"User-Agent": f"dsrnss/{__version__}"})
     start, validator = part.stat().st_size, _validator(part, source)
-    if start and validator is not None:
+    if start and (validator or (validator is not None and source.sha256)):  # else halves of two files might be joined
         request.add_header("Range", f"bytes={start}-")
         if validator:
             request.add_header("If-Range", validator)
@@ -152,11 +153,13 @@ def _continue(source: Source, part: Path, progress: Progress) -> None:
         # kept, so that halves of two files are never joined; a weak tag (W/...) does not promise the same bytes
         tag = answer.headers.get("ETag") or "W/"
         validator = answer.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
+        if not resumed:  # before its origin is written: a kill in between must not leave old bytes of new origin
+            part.write_bytes(b"")
         _origin(part).write_text(json.dumps({"url": source.url, "validator": validator}), encoding="utf-8")
         free = shutil.disk_usage(part.parent).free
         if total is not None and total - done > free:
             raise OSError(errno.ENOSPC, f"{_size(total - done)} are needed and {_size(free)} are free")
-        with part.open("ab" if resumed else "wb") as file:
+        with part.open("ab") as file:
             progress(done, total)
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
@@ -183,18 +186,25 @@ def _validator(part: Path, source: Source) -> str | None:
 
 
 @contextlib.contextmanager
-def _exclusive(file: BinaryIO) -> Iterator[None]:
-    """Wait until no other process writes the same part."""
+def _exclusive(part: Path) -> Iterator[None]:
+    """Make the part if need be, and wait until no other process writes it."""
     try:
         import fcntl
     except ImportError:  # Windows refuses a second writer by itself
+        part.touch()
         yield
         return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    while True:
+        with part.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # whoever had it before may have renamed or deleted it, and a third one begun anew
+            try:
+                same = os.path.samestat(os.fstat(file.fileno()), part.stat())
+            except FileNotFoundError:
+                same = False
+            if same:
+                yield
+                return
 
 
 def _reason(error: Exception) -> str:

@@ -4,23 +4,22 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from dsrnss.errors import CheckpointError, ConfigError, did_you_mean
 from dsrnss.models.weights.reading import State
-
-Which = Literal["student", "teacher"]
+from dsrnss.models.weights.unwrapping import Which, unwrap
 
 PARTS = ("backbone", "head", "hrda_scale_attention")
 """What a network is made of, as in the authors' checkpoints."""
 
+AUTHORS = "authors' checkpoint"
 CLASSIFIER = "ImageNet classifier"
 MMSEG_HEAD = "mmsegmentation's own SegFormer head"
 
-_WRAPPERS = ("module.", "_orig_mod.", "model.")
 _REFINENET = re.compile(r"(p_ims1d2_|adapt_stage|mflow_conv|clf_conv)")
 _VGG_PROBE = "features.0.weight"
 _ALIGNER_PROBE = "decoder4.conv_0.conv.weight"
@@ -118,33 +117,29 @@ def recognise(tensors: Mapping[str, Tensor], which: Which = "student", source: s
         ConfigError: If `which` is neither student nor teacher.
     """
     check_which(which)
-    state = _unwrap(tensors)
+    found = unwrap(tensors, which, source)
+    state, layout = found.state, which if not found.average else "student"
     heads = {key.partition(".")[0] for key in state}
     if any(key.startswith(("segformer.", "encoder.", "stages.0.patch_embeddings.")) for key in state):
         contents = _hugging_face(state)
-    elif "decode_head" in heads or any(key.startswith("model.decode_head.") for key in state):
-        contents = _decode_head(state, which)
+    elif "decode_head" in heads:
+        contents = _decode_head(state)
     elif heads & {"backbone", "m_backbone"}:
-        contents = _authors(state, which, source)
+        contents = _authors(state, layout, source)
     elif _IMNET in heads:
         contents = _imnet(state)
     else:
         contents = _bare(state, source)
-    if which == "teacher" and contents.format != "authors' checkpoint" and "teacher" not in contents.format:
+    if layout == "teacher" and contents.format != AUTHORS:
         raise CheckpointError(f"'{source}' ({contents.format}) holds one network, and no teacher.")
+    if found.average:
+        contents = replace(contents, format=f"{contents.format}, moving average")
+    contents = replace(contents, left_out={**contents.left_out, **found.left_out})
     return replace(contents, vgg=_below(state, ALIGNER_VGG)) if ALIGNER_VGG in contents.left_out else contents
 
 
 def _below(state: State, prefix: str) -> State:
     return {key.removeprefix(f"{prefix}."): value for key, value in state.items() if key.startswith(f"{prefix}.")}
-
-
-def _unwrap(tensors: Mapping[str, Tensor]) -> State:
-    """Without the prefixes of DistributedDataParallel, torch.compile and other wrappers around the whole."""
-    state = dict(tensors)
-    while prefix := next((p for p in _WRAPPERS if state and all(key.startswith(p) for key in state)), None):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
 
 
 def _authors(state: State, which: Which, source: str) -> Contents:
@@ -168,29 +163,26 @@ def _authors(state: State, which: Which, source: str) -> Contents:
         else:
             mine[key.removeprefix(prefix) if top.removeprefix(prefix) in PARTS else key] = value
     converted = _split_refinenet(_with_backbone(mine))
-    return Contents("authors' checkpoint", _drop_classifier(converted, left_out), left_out)
+    return Contents(AUTHORS, _drop_classifier(converted, left_out), left_out)
 
 
-def _decode_head(state: State, which: Which) -> Contents:
-    """NVIDIA's SegFormer, mmsegmentation's, and DAFormer's `model. ema_model. imnet_model.`."""
+def _decode_head(state: State) -> Contents:
+    """NVIDIA's SegFormer, mmsegmentation's, and DAFormer's."""
     left_out: Counter[str] = Counter()
     mine: State = {}
-    teacher = any(key.startswith("ema_model.") for key in state)
-    prefix = ("ema_model." if which == "teacher" else "model.") if teacher or "model." in str(next(iter(state))) else ""
     foreign = any(".convs.0." in key for key in state)
     unused = any(key.endswith("decode_head.linear_pred.weight") for key in state)
     for key, value in state.items():
-        name = key.removeprefix(prefix)
-        if not key.startswith(prefix) or name.startswith("auxiliary_head."):
-            left_out[key.partition(".")[0]] += 1
-        elif name.startswith("decode_head.") and foreign:
+        if key.startswith("auxiliary_head."):
+            left_out["auxiliary_head"] += 1
+        elif key.startswith("decode_head.") and foreign:
             left_out[MMSEG_HEAD] += 1
-        elif name.startswith("decode_head.conv_seg.") and unused:
+        elif key.startswith("decode_head.conv_seg.") and unused:
             left_out["decode_head.conv_seg, which that head does not use"] += 1
         else:
-            mine[re.sub(r"^decode_head\.", "head.", name)] = value
+            mine[re.sub(r"^decode_head\.", "head.", key)] = value
     what = "mmsegmentation network" if foreign else "NVIDIA SegFormer" if unused else "DAFormer network"
-    return Contents(what + (" with teacher" if teacher else ""), _with_backbone(mine), left_out)
+    return Contents(what, _with_backbone(mine), left_out)
 
 
 def _hugging_face(state: State) -> Contents:
@@ -227,6 +219,7 @@ def _bare(state: State, source: str) -> Contents:
     kinds = {
         "patch_embed1.proj.weight": "NVIDIA MiT",
         "layers.0.0.projection.weight": "mmsegmentation MiT",
+        "stages.0.0.0.weight": "compact network of dsrnss",
         "stem.0.weight": "OpenMMLab ResNet v1c",
         "conv1.weight": "torchvision ResNet",
         _VGG_PROBE: "torchvision VGG",

@@ -10,16 +10,16 @@ from safetensors.torch import save
 from torch import nn
 
 from dsrnss.errors import CheckpointError
-from dsrnss.models.backbones.mit import MIT_VARIANTS, MixTransformer
-from dsrnss.models.backbones.resnet import ResNet
+from dsrnss.models.backbones import BACKBONES
 from dsrnss.models.backbones.vgg import VGG16
+from dsrnss.models.config import NetworkConfig
 from dsrnss.models.weights.account import Account
 from dsrnss.models.weights.architecture import name_backbone
 from dsrnss.models.weights.description import build_described
 from dsrnss.models.weights.files import Found, find
-from dsrnss.models.weights.formats import Which
 from dsrnss.models.weights.pretrained import account_of, load_pretrained, plan, save_pretrained, storable
 from dsrnss.models.weights.resolving import resolve
+from dsrnss.models.weights.unwrapping import Which
 from dsrnss.writing import write_atomically
 
 _LOG = logging.getLogger(__name__)
@@ -117,4 +117,4 @@ def _is_network(found: Found) -> bool:
 
 def _backbone(name: str) -> nn.Module:
     with torch.device("meta"):
-        return VGG16() if name == "vgg16" else MixTransformer(name) if name in MIT_VARIANTS else ResNet(name)
+        return VGG16() if name == "vgg16" else BACKBONES[name](name, NetworkConfig(name))

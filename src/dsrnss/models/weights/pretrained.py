@@ -24,16 +24,20 @@ from dsrnss.models.weights.architecture import infer, name_backbone
 from dsrnss.models.weights.card import CARD_FILE, may_replace, model_card
 from dsrnss.models.weights.description import build_described, describe, read_description
 from dsrnss.models.weights.files import CARD_KEY, CONFIG_FILE, WEIGHTS_FILE, Found, find
-from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, Which, check_which
+from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, check_which
 from dsrnss.models.weights.reading import State
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
+from dsrnss.models.weights.unwrapping import Which
 from dsrnss.writing import write_atomically
 
 _LOG = logging.getLogger(__name__)
 
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
+
+_MOST_MISSING = 10
+"""A network with more than so many times its file's numbers is one of nonsense shapes."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ def load_pretrained(path: str | Path, which: Which = "student", strict: bool = T
     Args:
         path: A folder of `save_pretrained`; a file (.safetensors, .ckpt, .pth, .bin): of this package, of the authors
             (the network is inferred from the names and shapes of its tensors), or a SegFormer of NVIDIA or Hugging
-            Face; a name of `dsrnss weights list`; or a repository on the Hugging Face hub, "user/name".
+            Face, or one wrapped or nested under usual names; a name of `dsrnss weights list`; an address (https://...);
+            or a repository on the Hugging Face hub, "user/name".
         which: Of a checkpoint that has both, the student or its moving average.
         strict: Refuse what does not fit to the last tensor; otherwise go on and say what does not.
 
@@ -235,6 +240,15 @@ def _refuse_misfit(account: Account, why: str) -> None:
     raise CheckpointError(f"'{account.source}' does not fit {why}: {account.problems()}. {part}nothing was loaded.")
 
 
+def _refuse_excess(own: Mapping[str, Tensor], state: State, source: str) -> None:
+    """Not strict, a network may have more numbers than its file, but not of any size."""
+    wanted, given = (sum(tensor.numel() for tensor in tensors.values()) for tensors in (own, state))
+    if wanted > _MOST_MISSING * given:
+        raise CheckpointError(
+            f"'{source}' has {given:,} numbers, and its shapes tell of a network of {wanted:,}: it is not made."
+        )
+
+
 def _name(module: nn.Module) -> str:
     config = getattr(module, "config", None)
     if isinstance(config, NetworkConfig):
@@ -261,6 +275,7 @@ def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) ->
         _refuse_misfit(account, _name(segmentor))
     mine = own_classes(config)  # these are no longer on the meta device
     if mine or not account.complete:
+        _refuse_excess(own, state, source)
         segmentor = segmentor if mine else build_segmentor(config)
         return segmentor, _fill(segmentor, state, own, source, found.contents.left_out, False, "")
     # copied, because tensors of a file may share memory, and what is not aligned computes other last digits

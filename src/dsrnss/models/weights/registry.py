@@ -1,5 +1,6 @@
 """Published weights by name: where they lie, how they are checked, under which licence and from which paper."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -48,7 +49,7 @@ class Entry:
     """Weights that have a name.
 
     Attributes:
-        name: By which they are asked for.
+        name: By which they are asked for; an address is one, too.
         what: What they are.
         architecture: The network they fill.
         sources: Places, tried in this order; the files may have different layouts, all of which are read. None: it
@@ -65,6 +66,11 @@ class Entry:
     licence: str = UNKNOWN_LICENCE
     paper: str = ""
     page: str = ""
+
+    @property
+    def folder(self) -> str:
+        """What its folder in the cache is called."""
+        return f"address-{hashlib.sha256(self.name.encode()).hexdigest()[:16]}" if "://" in self.name else self.name
 
     @property
     def file_names(self) -> tuple[str, ...]:

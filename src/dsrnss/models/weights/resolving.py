@@ -1,19 +1,20 @@
-"""From what a user names (a path, a registered name, a repository on the hub) to a path on this machine."""
+"""From what a user names (a path, a registered name, an address, a repository on the hub) to a path on this machine."""
 
 import logging
 import re
 from pathlib import Path
 
 from dsrnss.errors import CheckpointError, did_you_mean
+from dsrnss.models.weights.content import WEIGHTS, is_page
 from dsrnss.models.weights.download import cache_folder, cached, check, fetch
-from dsrnss.models.weights.registry import REGISTRY, Entry
+from dsrnss.models.weights.registry import REGISTRY, Entry, Source
 
 LOCAL_FOLDER = Path("pretrained_models")
 """Below the current folder: where the authors keep the weights that a training begins with."""
 
 _LOG = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_FILES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
+_ADDRESS = re.compile(r"https?://[^\s/]+/\S+", re.IGNORECASE)
 
 
 def resolve(path_or_name: str | Path) -> Path:
@@ -21,22 +22,26 @@ def resolve(path_or_name: str | Path) -> Path:
 
     Args:
         path_or_name: A file or folder that exists; a name of `dsrnss weights list`, which is fetched to the cache if it
-            is neither there nor in ./pretrained_models; or a repository on the Hugging Face hub, "user/name".
+            is neither there nor in ./pretrained_models; an address (http:// or https://), which is fetched likewise; or
+            a repository on the Hugging Face hub, "user/name".
 
     Raises:
         CheckpointError: If there is nothing of this name, or it cannot be downloaded.
     """
-    path, name = _path(path_or_name), str(path_or_name)
+    name = str(path_or_name)
+    if _ADDRESS.fullmatch(name):
+        return fetch_address(name)
+    path = _path(path_or_name)
     if path is not None:
         return path
     if name in REGISTRY:
         return obtain(REGISTRY[name])
-    if Path(name).suffix not in _FILES and _HUB_ID.fullmatch(name) and not Path(name).parent.is_dir():
+    if Path(name).suffix not in WEIGHTS and _HUB_ID.fullmatch(name) and not Path(name).parent.is_dir():
         return fetch_from_hub(name)
     guess = did_you_mean(name, REGISTRY, show_all=False)
     raise CheckpointError(
         f"No model at '{name}'.{guess} Give a file (.ckpt, .pth, .safetensors), a folder with model.safetensors, a "
-        "name of `dsrnss weights list`, or a repository on the Hugging Face hub (user/name)."
+        "name of `dsrnss weights list`, an address (https://...), or a repository on the Hugging Face hub (user/name)."
     )
 
 
@@ -60,6 +65,33 @@ def obtain(entry: Entry) -> Path:
                 f"put it at '{LOCAL_FOLDER / file}' or '{cache_folder() / entry.name / file}': there it is found."
             )
     return fetch(entry)
+
+
+def fetch_address(url: str) -> Path:
+    """The file at an address, from the cache if it was fetched before.
+
+    Args:
+        url: It begins with http:// or https://.
+
+    Raises:
+        CheckpointError: If it cannot be downloaded, or is a web page.
+        OutputError: If the cache cannot be written.
+    """
+    source = Source(url)
+    if not source.file_name.strip(".") or "\0" in source.file_name:
+        raise CheckpointError(f"'{url}' is the address of no file: give one that ends in the name of a file.")
+    entry = Entry(url, "weights at an address", "", (source,))
+    here = cached(entry) is not None
+    path = fetch(entry)
+    if is_page(path):
+        path.unlink()
+        raise CheckpointError(
+            f"'{url}' is a web page (HTML), not a file of weights: give the address of the file itself (on Hugging "
+            "Face .../resolve/..., not .../blob/...)."
+        )
+    if not here:
+        _LOG.info("No checksum is known for '%s': there is nothing to compare what was downloaded with.", url)
+    return path
 
 
 def find_here(entry: Entry) -> Path | None:
