@@ -79,6 +79,7 @@ class ExperimentCLI(LightningCLI):
         self.name = experiments.experiment_name([file.path for file in files])
         self.run_folder: Path | None = None
         self.ckpt_path: str | None = None
+        self.weights_alone: str | None = None
         self.stopping = StopOnSignal(self.save)
         super().__init__(
             model_class,
@@ -149,6 +150,8 @@ class ExperimentCLI(LightningCLI):
             if isinstance(error.__cause__, DsrnssError):
                 raise error.__cause__ from None
             raise
+        if self.weights_alone is not None:
+            self.model.load_weights(self.weights_alone, self.model.evaluate)
 
     def _find_checkpoint(self, path: str | None) -> str | None:
         if path is None and self.command == "fit":
@@ -160,10 +163,15 @@ class ExperimentCLI(LightningCLI):
             if self.command != "fit":
                 _log.info("no --ckpt_path: these are the weights that the experiment starts from.")
             return None
-        if "://" in path:
-            return path
         if path != "last":
-            return str(checkpoints.check(path))
+            found = checkpoints.locate(path)
+            if found is None and not hasattr(self.model_class, "load_weights"):
+                return path
+            if found is None:
+                self.weights_alone = path
+                _log.info("'%s' holds weights alone, without optimiser and step: that is what is read of it.", path)
+                return None
+            return str(found)
         dirpath = self.config["checkpoint"].get("dirpath")
         found = checkpoints.find_last(self.root, self.name, [Path(dirpath)] if dirpath else [])
         _log.info("--ckpt_path last is %s.", found)

@@ -28,7 +28,8 @@ SHOWN_FAULTS = 5
 def before_fit(cli: ExperimentCLI) -> None:
     """Say what is allowed but rarely meant."""
     model, steps = cli.config["model"], cli.config["trainer"]["max_steps"]
-    if cli.ckpt_path is None and model.get("weights") == "random" and model.get("backbone_weights") == "random":
+    begun = cli.ckpt_path or cli.weights_alone
+    if begun is None and model.get("weights") == "random" and model.get("backbone_weights") == "random":
         _log.info("the network starts from random weights (model.weights and model.backbone_weights: random).")
     warmup = getattr(cli.model, "schedule_config", ScheduleConfig(0)).warmup
     if steps <= warmup:
@@ -125,7 +126,7 @@ def _say_next(cli: ExperimentCLI) -> None:
             next_step(["dsrnss", "data", "validate-submission", writer.path])
             return
     if cli.command != "fit":
-        checkpoint = cli.ckpt_path or "CHECKPOINT"
+        checkpoint = cli.ckpt_path or cli.weights_alone or "CHECKPOINT"
         next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])
         return
     _say_waiting(cli)

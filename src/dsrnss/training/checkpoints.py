@@ -2,7 +2,6 @@
 
 import logging
 import os
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from dsrnss.errors import CheckpointError, did_you_mean
-from dsrnss.models.weights import read_checkpoint
+from dsrnss.models.weights import damage, kind_of, list_weights, read_checkpoint
+from dsrnss.models.weights.files import CONFIG_FILE
 from dsrnss.writing import atomic, output_error
 
 LOGS = "lightning_logs"
@@ -45,21 +45,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.fsync(file.fileno())
 
 
-def damage(path: Path) -> str:
-    """What is wrong with the file of a checkpoint; empty if it is as it was written.
-
-    torch's format is a zip: its directory comes last, and each of its entries has a checksum.
-    """
-    try:
-        if not zipfile.is_zipfile(path):
-            return "it was not written or copied to its end"
-        with zipfile.ZipFile(path) as archive:
-            entry = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
-        return f"it cannot be read ({error})"
-    return "" if entry is None else f"the checksum of '{entry}' in it is wrong"
-
-
 def is_sound(path: Path) -> bool:
     """Whether a checkpoint was written to its end and has not changed since."""
     return path.is_file() and not damage(path)
@@ -67,8 +52,6 @@ def is_sound(path: Path) -> bool:
 
 def steps_done(path: str | Path) -> int:
     """Optimiser steps behind a checkpoint; 0 where it does not say."""
-    if "://" in str(path):
-        return 0
     return int(read_checkpoint(Path(path), mmap=True).get("global_step", 0))
 
 
@@ -101,25 +84,35 @@ def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path
     )
 
 
-def check(path: str) -> Path:
-    """Check a checkpoint that the user named.
+def locate(path: str) -> Path | None:
+    """Find what the user named as a checkpoint.
+
+    Args:
+        path: A file, a folder, a name of `dsrnss weights list` or an address.
+
+    Returns:
+        The checkpoint of a run of this package; None for weights alone, which `load_pretrained` reads.
 
     Raises:
-        CheckpointError: If it does not exist or was not written to its end.
+        CheckpointError: If there is no such file, or it was not written to its end.
     """
     file = Path(path)
+    if file.is_file():
+        if what := damage(file):
+            raise CheckpointError(
+                f"'{path}' is not a complete checkpoint: {what}. Copy it again, or take an older one."
+            )
+        return file if kind_of(file) == "run" else None
+    if "://" in path or path in list_weights() or (file / CONFIG_FILE).is_file():
+        return None
     if file.is_dir():
         inside = sorted(map(str, file.rglob("*.ckpt")))
         raise CheckpointError(f"--ckpt_path {path} is a folder.{did_you_mean(path, inside)}")
-    if not file.is_file():
-        beside = sorted(map(str, file.parent.glob("*.ckpt"))) if file.parent.is_dir() else []
-        raise CheckpointError(
-            f"Checkpoint '{path}' not found.{did_you_mean(path, beside, show_all=bool(beside))} "
-            "'last' takes the newest one of the experiment."
-        )
-    if what := damage(file):
-        raise CheckpointError(f"'{path}' is not a complete checkpoint: {what}. Copy it again, or take an older one.")
-    return file
+    beside = sorted(map(str, file.parent.glob("*.ckpt"))) if file.parent.is_dir() else []
+    raise CheckpointError(
+        f"Checkpoint '{path}' not found.{did_you_mean(path, beside, show_all=bool(beside))} "
+        "'last' takes the newest one of the experiment."
+    )
 
 
 def claim_run(root: Path, experiment: str, *, main_process: bool = True) -> Path:

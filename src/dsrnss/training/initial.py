@@ -8,7 +8,7 @@ from dsrnss.errors import CheckpointError
 from dsrnss.labels import LabelSpace
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, load_backbone, load_pretrained, load_state
-from dsrnss.models.weights.formats import Which
+from dsrnss.models.weights.unwrapping import Which
 from dsrnss.training.resume import check_classes
 
 SCALE_ATTENTION = "hrda_scale_attention."

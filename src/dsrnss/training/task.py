@@ -22,6 +22,7 @@ from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
+from dsrnss.models.weights.unwrapping import Which
 from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState
 from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
@@ -116,13 +117,17 @@ class AdaptationTask(L.LightningModule):
 
     # --- weights and checkpoints --------------------------------------------------------------------------------------
 
-    def load_weights(self, path: str | Path) -> None:
+    def load_weights(self, path: str | Path, which: Which = "student") -> None:
         """Take the student's weights from a file, a name or `demo`; teacher and reference encoder become its copies.
+
+        Args:
+            path: As `load_pretrained` takes it, or `demo`.
+            which: Of a file that has both, the student or the teacher.
 
         Raises:
             CheckpointError: If there is no such file, or it is of another network.
         """
-        read_network(self.student, path, self.label_space if self.check_classes else None)
+        read_network(self.student, path, self.label_space if self.check_classes else None, which)
         self._begin()
 
     def _read_initial_weights(self) -> None:
