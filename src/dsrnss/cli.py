@@ -3,6 +3,8 @@
 Exit codes: 0 done, 1 something the user can mend, 2 a wrong command line, 70 a bug, 130 interrupted.
 """
 
+import codecs
+import locale
 import os
 import re
 import sys
@@ -144,9 +146,17 @@ def _limit(error: Exception) -> str | None:
     return None
 
 
+def _in_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where the locale has another encoding, in which libraries open files."""
+    encoding = codecs.lookup(locale.getpreferredencoding(False)).name
+    if os.name == "posix" and not sys.flags.utf8_mode and encoding != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "dsrnss", *sys.argv[1:]])
+
+
 def entry_point() -> NoReturn:
     """What the installed `dsrnss` script calls."""
     console.open_streams()
+    _in_utf8()
     sys.exit(main())
 
 

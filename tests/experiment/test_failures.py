@@ -16,7 +16,7 @@ from runs import command
 
 from dsrnss import cli
 from dsrnss.errors import CheckpointError, ConfigError, DsrnssError, HardwareError, OutputError, UsageError
-from dsrnss.experiment import loggers
+from dsrnss.experiment import files, loggers
 from dsrnss.experiment.failures import as_typed
 
 
@@ -120,6 +120,25 @@ def test_settings_that_cannot_be(
 ) -> None:
     found, err = _fit(tmp_path / "run", *words, **variables)
     assert found == code and says in err and "Traceback" not in err and "internal error" not in err, err
+
+
+@pytest.mark.slow
+def test_a_locale_that_is_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "Übung"
+    words = ("--trainer.default_root_dir", "Übung", "--trainer.limit_val_batches", "0")
+    folder.mkdir()
+    (folder / "Übung").mkdir()
+    place = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code, err = _fit(folder, *words, **place)
+    assert code == 0, err
+    assert (folder / "Übung/lightning_logs/tiny/version_0/config.yaml").is_file()
+
+
+def test_a_key_given_twice_is_named_with_both_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("twice.yaml").write_text("trainer: {max_steps: 2}\nmodel:\n  weights: demo\ntrainer: {max_epochs: 1}\n")
+    with pytest.raises(UsageError, match=r"twice\.yaml, line 4: .*'trainer'.*line 1"):
+        files.read(Path("twice.yaml"))
 
 
 def test_a_home_folder_is_found_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,14 @@
 Imports neither torch nor Lightning, so that a wrong file name is answered at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from dsrnss.errors import UsageError
+from dsrnss import strict_yaml
+from dsrnss.errors import ConfigError, UsageError
 
 PACKAGED = Path(__file__).parents[1] / "configs"
 """The experiment files that come with the package."""
@@ -117,28 +116,17 @@ def read(path: Path) -> ExperimentFile:
         UsageError: If it is not a YAML mapping, naming the line.
     """
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a YAML text file: {error}.") from error
+        text = path.read_text(encoding="utf-8-sig")
+        content, lines = strict_yaml.load(text, str(path))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a text file in UTF-8: {error}.") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}.") from error
-    if not isinstance(content, dict) or node is None:
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+    if not isinstance(content, dict):
         raise UsageError(f"{path}: an experiment is a mapping of keys (trainer, model, data), this file is not.")
-    return ExperimentFile(path, content, dict(_walk(node, "")))
-
-
-def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
-    if not isinstance(node, yaml.MappingNode):
-        return
-    for key, value in node.value:
-        name = f"{prefix}{key.value}"
-        yield name, key.start_mark.line + 1
-        yield from _walk(value, f"{name}.")
+    return ExperimentFile(path, content, lines)
 
 
 def experiment_name(paths: Sequence[Path]) -> str:
