@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dsrnss.errors import UsageError, did_you_mean
+from dsrnss.errors import CheckpointError, UsageError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
@@ -122,5 +122,10 @@ def run_parser(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         The exit code.
     """
     args = parser.parse_args(argv)
-    code: int = args.run(args)
+    try:
+        code: int = args.run(args)
+    except CheckpointError as error:
+        if not hasattr(args, "imports"):
+            raise
+        raise CheckpointError(str(error).replace("`import ", "`--import ")) from error
     return code
