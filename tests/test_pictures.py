@@ -132,6 +132,21 @@ def test_broken_exif_does_not_cost_the_picture(photo: Image.Image, tmp_path: Pat
     assert decode(tmp_path / "odd.jpg").size == photo.size
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("tag", [0x010E, 0x011A, 0x8298])
+def test_a_turned_picture_may_have_other_tags_that_are_damaged(
+    photo: Image.Image, tmp_path: Path, kind: str, tag: int
+) -> None:
+    exif = turned(6)
+    exif[0x010E], exif[0x011A], exif[0x8298] = "a street", 72.0, "me"
+    data = bytearray(exif.tobytes())
+    entry = data.index(struct.pack(">H", tag)) if data[6:8] == b"MM" else data.index(struct.pack("<H", tag))
+    data[entry + 2 : entry + 4] = b"\0\7" if data[6:8] == b"MM" else b"\7\0"  # bytes instead of a text or a number
+    photo.save(tmp_path / "odd", kind, exif=bytes(data))
+    assert decode(tmp_path / "odd").size == photo.size[::-1]
+    assert read_header(tmp_path / "odd").size == photo.size
+
+
 def test_transparent_parts_are_white_but_an_all_zero_alpha_is_left_out(photo: Image.Image, tmp_path: Path) -> None:
     half = photo.convert("RGBA")
     half.paste((0, 0, 0, 0), (0, 0, 60, 20))
@@ -147,6 +162,15 @@ def test_transparent_parts_are_white_but_an_all_zero_alpha_is_left_out(photo: Im
 def test_of_several_frames_the_first_is_taken(photo: Image.Image, tmp_path: Path) -> None:
     photo.save(tmp_path / "film.gif", save_all=True, append_images=[Image.new("RGB", photo.size)])
     assert mean_difference(decode(tmp_path / "film.gif"), photo) < 6
+
+
+def test_a_pixel_without_bounds_does_not_darken_the_others(tmp_path: Path) -> None:
+    values = np.full((4, 4), 0.5, np.float32)
+    values[0] = np.inf, -np.inf, np.nan, 1
+    Image.fromarray(values).save(tmp_path / "float.tif")
+    grey = np.asarray(decode(tmp_path / "float.tif"))[..., 0]
+    assert grey[0].tolist() == [255, 0, 0, 255]
+    assert (grey[1:] == 128).all()
 
 
 def broken_files(photo: Image.Image) -> dict[str, tuple[bytes, str]]:

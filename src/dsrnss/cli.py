@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something the user can mend, 2 a wrong command line, 70 a 
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,7 +13,8 @@ from dsrnss import __version__, console
 from dsrnss.commands import demo, experiment, segment, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
-from dsrnss.errors import DsrnssError, UsageError, did_you_mean
+from dsrnss.errors import DsrnssError, OutputError, UsageError, did_you_mean
+from dsrnss.writing import why_not_written
 
 _DESCRIPTION = """\
 Semantic segmentation of night scenes, learned from labelled day scenes and unlabelled night scenes.
@@ -21,6 +23,7 @@ Semantic segmentation of night scenes, learned from labelled day scenes and unla
   dsrnss segment PHOTO.jpg --out out            segment your own photographs
   dsrnss fit --config synthnight/adapt.yaml     train from an experiment file"""
 
+_OF_MEMORY = re.compile("allocate memory|out of memory|failed to map segment|can't start new thread", re.IGNORECASE)
 _OPTIONS = ("--help", "--version", "--debug", "-h")
 _EPILOG = "Every command has its own --help. --debug, anywhere, shows the traceback of an error."
 
@@ -53,22 +56,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     try:
         with console.showing_log():
-            code = _dispatch(words)
-        sys.stdout.flush()
+            try:
+                code = _dispatch(words)
+            except SystemExit as stop:  # argparse has shown its help
+                code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        _flush()
     except KeyboardInterrupt:
         console.notice("interrupted.")
         return 130
     except BrokenPipeError:
-        # whoever read our output has left; keep the interpreter's last flush quiet too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()  # whoever read our output has left
         return 141
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except Exception as error:
         if debug:
             raise
-        return _report(error, words)
+        try:
+            return _report(error, words)
+        except MemoryError:  # too little for a message
+            os.write(sys.stderr.fileno(), b"error: Out of memory.\n")
+            return 1
     return code
+
+
+def _flush() -> None:
+    """Write out what stands in the buffer of stdout, while an error of it can still be told.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence()
+        raise OutputError(f"Cannot write to standard output: {why_not_written(error)}") from error
+
+
+def _silence() -> None:
+    """Let the interpreter's last flush of stdout fail at nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(words: list[str]) -> int:
@@ -91,6 +118,9 @@ def _report(error: Exception, words: Sequence[str]) -> int:
         name = f": '{error.filename}'" if error.filename else ""
         console.error(f"{error.strerror}{name}.")
         return 1
+    if (limit := _limit(error)) is not None:
+        console.error(limit)
+        return 1
     console.error(
         f"internal error: {type(error).__name__}: {error}\n"
         f"This is a bug in dsrnss. Run `dsrnss {' '.join(words)} --debug` for the traceback, and report both."
@@ -98,8 +128,25 @@ def _report(error: Exception, words: Sequence[str]) -> int:
     return 70
 
 
+def _limit(error: Exception) -> str | None:
+    """What to say of a limit of this machine, None: the error is none."""
+    said = str(error)
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"A name holds '{error.object[error.start : error.end]}', which the encoding of this system's locale "
+            f"({error.encoding}) has not: set PYTHONUTF8=1."
+        )
+    if isinstance(error, MemoryError) or (isinstance(error, (ImportError, RuntimeError)) and _OF_MEMORY.search(said)):
+        return (
+            f"Out of memory ({said or 'the system gives no more'}): close other programs, raise the limit "
+            "(`ulimit -v`), or take less at a time."
+        )
+    return None
+
+
 def entry_point() -> NoReturn:
     """What the installed `dsrnss` script calls."""
+    console.open_streams()
     sys.exit(main())
 
 

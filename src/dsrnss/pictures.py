@@ -20,9 +20,10 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from dsrnss.errors import DataError, ImageError
+from dsrnss.paths import expanded
 
 Source = str | Path | bytes
 """A file, or the content of one."""
@@ -32,6 +33,11 @@ ID_MODES = ("L", "P")
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"RIFF")
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 _PNG_TEXTS = ("Raw profile type exif", "XML:com.adobe.xmp")
 """Texts of a PNG that may hold an orientation, beside its EXIF."""
 _GUARD = threading.Lock()
@@ -182,7 +188,7 @@ def _file(source: Source, name: str) -> BinaryIO:
         if not source:
             raise ImageError(f"'{name}' is empty (0 bytes).")
         return io.BytesIO(source)
-    path = Path(source).expanduser()
+    path = expanded(source)
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -302,8 +308,14 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Pillow copies the pixels even where there is nothing to turn
-    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+    turn = _TURNS.get(_orientation(image))
+    if turn is None:
+        return image
+    # not ImageOps.exif_transpose: it writes all tags anew, which fails where another one is damaged
+    upright = image.transpose(turn)
+    for told in ("exif", "xmp", *_PNG_TEXTS):  # nobody shall turn it again
+        upright.info.pop(told, None)
+    return upright
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -329,8 +341,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _to_8_bit(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """Scale (H, W) grey values of more than 8 bits, or floats in [0, 1] or [0, 255], to (H, W) uint8."""
-    floats = np.nan_to_num(values.astype(np.float32))
-    largest = float(floats.max())
+    # in place: a picture of 100 megapixels is 400 MB as floats
+    floats = np.nan_to_num(values.astype(np.float32), copy=False, posinf=np.inf, neginf=-np.inf)
+    largest = float(np.max(floats, where=np.isfinite(floats), initial=0))
     full = 65535.0 if np.issubdtype(values.dtype, np.integer) else 255.0 if largest > 1 else 1.0
-    scaled: npt.NDArray[np.float32] = floats * np.float32(255 / max(full, largest)) + np.float32(0.5)
-    return scaled.clip(0, 255).astype(np.uint8)
+    floats *= np.float32(255 / max(full, largest))
+    floats += np.float32(0.5)
+    return floats.clip(0, 255, out=floats).astype(np.uint8)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dsrnss.errors import CheckpointError, UsageError, did_you_mean
+from dsrnss.paths import expanded
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,6 +69,17 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def path(text: str) -> Path:
+    """An argument type: a path, whose `~` means the home folder even where no shell expands it, as in `--out=~/out`.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, not an empty word")
+    return expanded(text)
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:

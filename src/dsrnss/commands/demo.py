@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.arguments import path, whole_number
 from dsrnss.console import next_step
 
 _LENGTHS = {
@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
         description="Adapt a small network from day to night on synthetic street scenes and write OUT/report.html:\n"
         "IoU of each class before and after, curves, and pictures. About nine minutes on two cores.",
     )
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="output folder (default: demo)")
+    parser.add_argument("--out", type=path, default=Path("demo"), metavar="DIR", help="output folder (default: demo)")
     length = parser.add_mutually_exclusive_group()
     for name, text in _LENGTHS.items():
         length.add_argument(f"--{name}", dest="length", action="store_const", const=name, help=text)

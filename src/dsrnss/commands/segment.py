@@ -1,14 +1,13 @@
 """`dsrnss segment`: label ids, colours and overlays of photographs."""
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import add_import, as_options, import_modules, whole_number
+from dsrnss.commands.arguments import add_import, as_options, import_modules, path, whole_number
 from dsrnss.commands.tables import plain_table, wide_console
-from dsrnss.console import error, next_step, notice
+from dsrnss.console import error, next_step, notice, printable
 from dsrnss.errors import ImageError
 from dsrnss.progress import ProgressDisplay
 
@@ -41,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sources", nargs="+", metavar="SOURCE", help="picture, folder, or a pattern such as 'photos/*.jpg'"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="output folder; results of the same names are replaced"
+        "--out", type=path, required=True, metavar="DIR", help="output folder; results of the same names are replaced"
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=path,
         metavar="CKPT",
         help="checkpoint (ours or the authors'), .safetensors file, folder of a saved model, a name of "
         "`dsrnss weights list` or a Hugging Face id (default: the packaged demo model)",
@@ -126,8 +125,10 @@ def run(args: argparse.Namespace) -> int:
     )
     _segment_with_progress(segmenter, pictures, args, summary)
     summary.seconds = round(time.perf_counter() - started, 3)
-    file = summary.write(args.out)
-    _report(summary, file)
+    try:
+        summary.write(args.out)
+    finally:  # what was done is told even where the disk is full by now
+        _report(summary, args.out)
     _say_next(args)
     return 1 if summary.failures else 0
 
@@ -160,7 +161,7 @@ def _segment_with_progress(
         )
 
 
-def _report(summary: "Summary", file: Path) -> None:
+def _report(summary: "Summary", out: Path) -> None:
     if summary.pictures:
         _print_table(summary.pictures)
     for failure in summary.failures:
@@ -168,7 +169,7 @@ def _report(summary: "Summary", file: Path) -> None:
     done, failed = len(summary.pictures), len(summary.failures)
     print(
         f"{done} picture{'' if done == 1 else 's'} segmented, {failed} failed, in {summary.seconds:.1f} s. "
-        f"Labels, colours, overlays and {file.name} are in {printable(str(file.parent))}.",
+        f"Labels, colours, overlays and summary.json are in {printable(str(out))}.",
     )
 
 
@@ -201,10 +202,3 @@ def _say_next(args: argparse.Namespace) -> None:
 
 def _said(reason: str) -> str:
     return printable(as_options(reason, "max_megapixels", "recursive=True"))
-
-
-def printable(text: str) -> str:
-    """Text that any terminal can show: file names may hold control characters and bytes that are no UTF-8."""
-    encoding = sys.stdout.encoding or "utf-8"
-    text = text.encode(encoding, "replace").decode(encoding)
-    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)

@@ -3,10 +3,9 @@
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import add_import, import_modules
+from dsrnss.commands.arguments import add_import, import_modules, path
 from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import next_step, notice
 from dsrnss.errors import ConfigError, UsageError, did_you_mean
@@ -69,7 +68,7 @@ def _add_convert(kinds: Any) -> None:
         "ends in .safetensors, as one file.",
     )
     parser.add_argument("file", metavar="FILE", help=_WHERE)
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder or .safetensors file to write")
+    parser.add_argument("out", type=path, metavar="OUT", help="folder or .safetensors file to write")
     _add_which_and_import(parser)
     parser.add_argument("--half", action="store_true", help="store numbers in 16 bits: half the size")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")

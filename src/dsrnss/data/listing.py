@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dsrnss.data.missing import note_missing
 from dsrnss.errors import DataError
+from dsrnss.paths import expanded
 
 
 def listing(folder: Path, pattern: str) -> list[Path]:
@@ -51,21 +52,29 @@ def find_labels(
     return labels
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no file has a name that is too long for the disk or its encoding."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def given_file(root: Path, path: str | Path, option: str) -> Path:
     """A file that an option names, as it is or below the root.
 
     Raises:
         DataError: If there is no such file.
     """
-    given = Path(path).expanduser()
-    found = next((place for place in (given, root / given) if place.is_file()), None)
+    given = expanded(path)
+    found = next((place for place in (given, root / given) if is_file(place)), None)
     if found is None:
         raise DataError(f"The {option} '{given}' was found neither as it is nor below '{root}'.")
     return found
 
 
-def read_lines(path: Path, what: str) -> list[str]:
-    """The lines of a text file.
+def read_text(path: Path, what: str) -> str:
+    """A text file in UTF-8, whatever the locale.
 
     Args:
         path: The file.
@@ -75,9 +84,16 @@ def read_lines(path: Path, what: str) -> list[str]:
         DataError: If it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read the {what} '{path}': {error}.") from error
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"Cannot read the {what} '{path}': it is no text in UTF-8, save it as such.") from error
+    except OSError as error:
+        raise DataError(f"Cannot read the {what} '{path}': {error.strerror}.") from error
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a text file; arguments and errors as of `read_text`."""
+    return read_text(path, what).splitlines()
 
 
 def require(missing: Sequence[object], total: int, what: str, advice: str) -> None:

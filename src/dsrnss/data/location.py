@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsrnss.errors import DatasetNotFoundError
+from dsrnss.paths import expanded
 
 if TYPE_CHECKING:
     from dsrnss.data.files import FileDataset
@@ -38,9 +39,9 @@ def data_root(kind: "type[FileDataset]", root: str | Path | None = None) -> Path
     """
     base = os.environ.get("DATA_DIR")
     if root is not None:
-        place, why = Path(root).expanduser(), "the option 'root'"
+        place, why = expanded(root), "the option 'root'"
     elif base:
-        place, why = Path(base).expanduser() / kind.folder, f"DATA_DIR={base}"
+        place, why = expanded(base) / kind.folder, f"DATA_DIR={base}"
     else:
         raise not_found(kind, f"'$DATA_DIR/{kind.folder}', but the environment variable DATA_DIR is not set")
     found, likely = nearest(place, kind.signs, kind.folder, may_be_above=root is None)

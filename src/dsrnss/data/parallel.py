@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -35,7 +36,16 @@ def single_thread() -> None:
 def _start(function: Callable[[Any, Any], Any], shared: Any) -> None:
     global _job
     _job = (function, shared)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     single_thread()
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that started it was killed: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(item: Any) -> Any:

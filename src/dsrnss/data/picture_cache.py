@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.data.base import Size
+from dsrnss.paths import expanded
 from dsrnss.writing import atomic
 
 Pixels = npt.NDArray[np.uint8]
@@ -28,9 +29,8 @@ class PictureCache:
     def __init__(self, folder: Path, root: Path, size: Size | None) -> None:
         mark = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
         self.root = root
-        self.folder = (
-            folder.expanduser() / f"{root.resolve().name}-{mark}" / (f"{size[0]}x{size[1]}" if size else "full")
-        )
+        self._listed: dict[Path, dict[str, set[str]]] = {}
+        self.folder = expanded(folder) / f"{root.resolve().name}-{mark}" / (f"{size[0]}x{size[1]}" if size else "full")
 
     def copy(self, path: Path, size: Size | None, kind: str, read: Callable[[], Pixels]) -> Pixels:
         """The pixels of a file, from the copy if there is one.
@@ -60,13 +60,18 @@ class PictureCache:
         except (OSError, ValueError, EOFError):
             pass  # not there yet, or damaged
         pixels = read()
-        stale = [old for old in _siblings(place.parent) if old.name.startswith(beginning) and old != place]
+        earlier = self._earlier(place.parent)
         with atomic(place) as draft:
             np.save(draft, pixels)
-        for old in stale:
-            old.unlink(missing_ok=True)
+        for old in earlier.get(beginning, set()) - {place.name}:
+            place.with_name(old).unlink(missing_ok=True)
+        earlier[beginning] = {place.name}
         return np.array(pixels)
 
-
-def _siblings(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+    def _earlier(self, folder: Path) -> dict[str, set[str]]:
+        """The copies in a folder by the beginning of their names, listed once: a set may have 100,000."""
+        if folder not in self._listed:
+            self._listed[folder] = {}
+            for copy in folder.iterdir() if folder.is_dir() else ():
+                self._listed[folder].setdefault(f"{copy.name.rsplit('.', 2)[0]}.", set()).add(copy.name)
+        return self._listed[folder]

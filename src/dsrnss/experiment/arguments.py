@@ -3,7 +3,10 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from jsonargparse import Namespace
 
 from dsrnss.errors import HardwareError, UsageError
 
@@ -87,6 +90,18 @@ def _part(option: str) -> Callable[[str], list[str]] | None:
 
 _TODAY: Mapping[str, Callable[[str], list[str]]] = {_GPUS: _gpus, _PRECISION: _precision, _ALIGNER: _aligner}
 """Options of the paper's README -> the words that stand for them and a value today."""
+
+
+def expanded(value: Any) -> Any:
+    """A configuration in which every `~/...` is the path that it stands for: no shell has seen it."""
+    if isinstance(value, str) and (value == "~" or value.startswith("~/")):
+        return str(Path(value).expanduser())
+    if isinstance(value, Namespace | dict):
+        for key, inner in (vars(value) if isinstance(value, Namespace) else value).items():
+            value[key] = expanded(inner)
+    elif isinstance(value, list | tuple):
+        return type(value)(expanded(inner) for inner in value)
+    return value
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:

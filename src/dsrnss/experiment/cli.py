@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -21,7 +20,7 @@ from dsrnss.errors import DsrnssError, UsageError
 from dsrnss.experiment import arguments, loggers, slurm
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment.default_callbacks import default_callbacks, predictions_folder
-from dsrnss.experiment.explain import Context, check_groups, explain
+from dsrnss.experiment.explain import Context, check_groups, check_nulls, explain
 from dsrnss.experiment.files import ExperimentFile
 from dsrnss.experiment.quiet import hush
 from dsrnss.training import checkpoints
@@ -120,9 +119,10 @@ class ExperimentCLI(LightningCLI):
             if (key := word.removeprefix("--").partition("=")[0]) in LINKS:
                 raise UsageError(f"'{key}' follows '{LINKS[key]}': set that instead.")
         try:
-            self.config = expanded(parser.parse_args(args))
+            self.config = arguments.expanded(parser.parse_args(args))
         except argparse.ArgumentError as error:
             raise UsageError(explain(error.message, context)) from error
+        check_nulls(parser, context)
         arguments.check_seed(self.config.get("seed_everything"))
 
     def before_instantiate_classes(self) -> None:
@@ -150,6 +150,10 @@ class ExperimentCLI(LightningCLI):
             if isinstance(error.__cause__, DsrnssError):
                 raise error.__cause__ from None
             raise
+        except TypeError as error:  # inside init_args the parser lets every null pass
+            if not (nulls := [name for file in self.files for name in file.nulls()]):
+                raise
+            raise UsageError(f"One of these cannot be null: {', '.join(nulls)}. ({error})") from error
         if self.weights_alone is not None:
             self.model.load_weights(self.weights_alone, self.model.evaluate)
 
@@ -278,18 +282,6 @@ class ExperimentCLI(LightningCLI):
         if not isinstance(callback, ModelCheckpoint) or callback.dirpath is None:
             return None
         return Path(callback.last_model_path or Path(callback.dirpath) / "last.ckpt")
-
-
-def expanded(value: Any) -> Any:
-    """A configuration in which every `~/...` is the path that it stands for: no shell has seen it."""
-    if isinstance(value, str) and (value == "~" or value.startswith("~/")):
-        return str(Path(value).expanduser())
-    if isinstance(value, Namespace | dict):
-        for key, inner in (vars(value) if isinstance(value, Namespace) else value).items():
-            value[key] = expanded(inner)
-    elif isinstance(value, list | tuple):
-        return type(value)(expanded(inner) for inner in value)
-    return value
 
 
 def label_space(data: Any) -> Any:

@@ -4,11 +4,13 @@ jsonargparse nests its reports (`Parser key "data.source": Problem with given cl
 accepted`); here the innermost cause is picked, named by its full key, and looked up in the experiment file.
 """
 
+import argparse
 import ast
 import importlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
@@ -75,6 +77,21 @@ def check_groups(context: Context) -> None:
             if key in groups and not isinstance(file.value(key), dict):
                 names = ", ".join(groups[key][:8]) + (", ..." if len(groups[key]) > 8 else "")
                 raise UsageError(f"{file.path}, line {line}: '{key}' is not one value but a mapping of keys: {names}")
+
+
+def check_nulls(parser: argparse.ArgumentParser, context: Context) -> None:
+    """See that nothing is null which cannot be: the parser takes it for "not given".
+
+    Raises:
+        UsageError: Naming the line.
+    """
+    kinds = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    for file in context.files:
+        for key in file.nulls():
+            kind = kinds.get(key)
+            if kind is not None and type(None) not in get_args(kind) and kind is not Any:
+                name = _TYPES.get(getattr(get_origin(kind) or kind, "__name__", ""), "a value")
+                raise UsageError(f"{file.path}, line {file.lines[key]}: {key}: expected {name}, not null.")
 
 
 def _unknown_option(message: str, context: Context) -> str:

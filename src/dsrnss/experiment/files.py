@@ -33,6 +33,10 @@ class ExperimentFile:
     content: dict[str, Any]
     lines: dict[str, int]
 
+    def nulls(self) -> list[str]:
+        """The keys that are said to be null."""
+        return [key for key in self.lines if self.value(key) is None]
+
     def value(self, key: str) -> Any:
         """The value of a dotted key, None if it is not there."""
         value: Any = self.content

@@ -1,6 +1,7 @@
 """Segmenting many pictures: what can be done is done, the rest is named."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ import dsrnss
 from dsrnss.errors import ImageError, OutputError
 from dsrnss.inference.segmenter import MAX_MEGAPIXELS, Segmenter, read_photograph
 from dsrnss.inference.sources import OUTPUTS, Failure, output_stems
+from dsrnss.paths import expanded
 from dsrnss.writing import write_atomically
 
 SUMMARY = "summary.json"
@@ -64,8 +66,13 @@ class Summary:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as plain values, for JSON."""
-        return {"dsrnss": dsrnss.__version__, **asdict(self)}
+        """The summary as plain values, for JSON; names of files are in UTF-8 whatever the locale."""
+        values = {"dsrnss": dsrnss.__version__, **asdict(self)}
+        for record in values["pictures"]:
+            record["picture"] = _in_utf_8(record["picture"])
+            record["files"] = {kind: _in_utf_8(file) for kind, file in record["files"].items()}
+        values["failures"] = [{key: _in_utf_8(said) for key, said in one.items()} for one in values["failures"]]
+        return values
 
     def write(self, folder: Path) -> Path:
         """Write `summary.json`.
@@ -75,9 +82,17 @@ class Summary:
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
         # a file name that is no valid UTF-8 comes as lone surrogates: escaped they are still JSON
-        file = folder.expanduser() / SUMMARY
+        file = expanded(folder) / SUMMARY
         write_atomically(file, text.encode("utf-8", errors="backslashreplace") + b"\n")
         return file
+
+
+def _in_utf_8(name: str) -> str:
+    """A name whose bytes Python has decoded by the locale; what is no UTF-8 comes as lone surrogates."""
+    try:
+        return os.fsencode(name).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # not from the file system
+        return name
 
 
 def segment_pictures(
@@ -104,6 +119,8 @@ def segment_pictures(
             summary.pictures.append(_segment(segmenter, picture, out, stem, max_megapixels))
         except (ImageError, OutputError) as error:
             summary.failures.append(Failure(str(picture), str(error)))
+        except MemoryError:
+            summary.failures.append(Failure(str(picture), f"'{picture}' needs more memory than this machine gives."))
         advance()
 
 

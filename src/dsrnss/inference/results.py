@@ -11,6 +11,7 @@ from PIL import Image
 from dsrnss.errors import ConfigError, OutputError
 from dsrnss.inference.sources import OUTPUTS
 from dsrnss.labels import LabelSpace
+from dsrnss.paths import expanded
 from dsrnss.writing import write_atomically
 
 
@@ -79,7 +80,7 @@ class Segmentation:
             ConfigError: If `stem` is no plain file name.
             OutputError: If a file cannot be written.
         """
-        folder, stem = Path(folder).expanduser(), self.name if stem is None else stem
+        folder, stem = expanded(folder), self.name if stem is None else stem
         if not stem or Path(stem).name != stem:
             raise ConfigError(f"stem is the beginning of a file name, without folders, not '{stem}'.")
         pictures = {"labels": Image.fromarray(self.labels), "colour": self.colour(), "overlay": self.overlay()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsrnss.errors import ImageError, did_you_mean
+from dsrnss.paths import expanded
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".jp2", ".avif",
@@ -74,7 +75,7 @@ class PictureFinder:
             raise ImageError("An empty name is no picture: give a file, a folder or a pattern.")
         if re.match(r"[a-z]+://", source):
             raise ImageError(f"'{source}' is a web address: download it and give the file.")
-        path = Path(source).expanduser()
+        path = expanded(source)
         if path.is_dir():
             return self._folder(path)
         if os.path.lexists(path):
@@ -118,7 +119,7 @@ class PictureFinder:
         if path.suffix.lower() not in SUFFIXES:
             return False
         own = self.out is not None and path.name.endswith(tuple(OUTPUTS.values()))
-        return not (own and self.out is not None and path.parent.resolve() == self.out.expanduser().resolve())
+        return not (own and self.out is not None and path.parent.resolve() == expanded(self.out).resolve())
 
 
 def _missing(path: Path) -> str:
@@ -149,7 +150,7 @@ def output_stems(pictures: Sequence[Path], out: Path) -> list[str]:
     forms = [list(_forms(picture)) for picture in pictures]
     counts = Counter((level, form.casefold()) for names in forms for level, form in enumerate(names))
     inputs = {str(picture.resolve()).casefold() for picture in pictures}
-    folder = out.expanduser().resolve()
+    folder = expanded(out).resolve()
     taken: set[str] = set()
 
     def free(stem: str) -> bool:

@@ -45,7 +45,7 @@ def test_names_alone_do_and_get_colours_of_their_own(read):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: [a, b", r"line 1: no YAML"),
+        ("classes: [a, b", r"line 1: not valid YAML"),
         ("- a\n- b", r"expected a mapping with 'classes'"),
         ("", r"expected a mapping with 'classes'"),
         ("names: [a, b]", r"expected a mapping with 'classes'"),
@@ -75,7 +75,7 @@ def test_names_alone_do_and_get_colours_of_their_own(read):
     ],
 )
 def test_mistakes_are_named_with_the_file(read, text, message):
-    with pytest.raises(DataError, match=r"labels\.yaml': .*" + message):
+    with pytest.raises(DataError, match=r"labels\.yaml'.*" + message):
         read(text)
 
 

@@ -65,3 +65,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     one = [Prediction("a", np.zeros((2, 2), np.uint8), np.ones((2, 2), np.float32))]
     with pytest.raises(OutputError, match=r"Cannot write.*night"):
         PredictionWriter(tmp_path).write_on_batch_end(TRAINER, SimpleNamespace(), one, None, {"name": ["a"]}, 0, 0)
+
+
+def test_the_folder_is_tried_before_the_first_picture(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file' is a file"):
+        PredictionWriter(tmp_path / "file").on_predict_start(TRAINER, None)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.arguments import path, whole_number
 from dsrnss.commands.tables import plain_table, wide_console
-from dsrnss.console import counted, next_step, notice
+from dsrnss.console import counted, next_step, notice, printable
 from dsrnss.errors import UsageError, did_you_mean
 from dsrnss.progress import counting
 
@@ -31,7 +31,7 @@ def add_parsers(kinds: Any) -> None:
         "all that is wrong. The exit code is 1 if anything is.",
     )
     parser.add_argument("target", metavar="CONFIG|NAME|FOLDER", nargs="+", help=_TARGET)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings as JSON, too")
+    parser.add_argument("--json", type=path, metavar="FILE", help="write all findings as JSON, too")
     parser.add_argument("--allow", action="append", default=[], metavar="KIND", help="a kind of problem to accept")
     parser.add_argument("--show", type=whole_number(1), default=5, metavar="N", help="files a kind shown (default: 5)")
     parser.add_argument("--workers", type=whole_number(1), metavar="N", help="processes (default: one a core)")
@@ -42,7 +42,7 @@ def add_parsers(kinds: Any) -> None:
         description="Count the pixels of each class, and the pictures that show it.",
     )
     parser.add_argument("target", metavar="CONFIG|NAME|FOLDER", nargs="+", help=_TARGET)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts as JSON, too")
+    parser.add_argument("--json", type=path, metavar="FILE", help="write the counts as JSON, too")
     parser.set_defaults(run=stats)
 
 
@@ -55,6 +55,7 @@ def check(args: argparse.Namespace) -> int:
         if kind not in KINDS:
             raise UsageError(f"--allow: unknown kind '{kind}'.{did_you_mean(kind, KINDS)}")
     target = resolve(*args.target, references=True)
+    _prepare(args.json)
     with counting("samples") as progress:
         report = check_sets(target.sets, target.groups, workers=args.workers, progress=progress)
     problems = [problem for problem in report.problems if problem.kind not in args.allow]
@@ -76,6 +77,7 @@ def stats(args: argparse.Namespace) -> int:
     from dsrnss.data.checking.stats import class_statistics
 
     target = resolve(*args.target)
+    _prepare(args.json)
     found = class_statistics(target.sets)
     if not found:
         raise UsageError(f"'{target.title}' has no labelled set to count.")
@@ -174,12 +176,20 @@ def _print_problems(console: "Console", problems: Sequence["Problem"], shown: in
         console.print(f"\n[bold red]{kind}[/bold red] ({KINDS[kind]}): {len(members)}", highlight=False)
         for problem in members[:shown]:
             text = f"  {problem.set}: {problem.file}: {problem.message}"
-            console.print(escape(text), highlight=False, soft_wrap=True)
+            console.print(escape(printable(text)), highlight=False, soft_wrap=True)
         if len(members) > shown:
             console.print(f"  ... and {len(members) - shown} more: --show {len(members)}, or --json FILE")
     console.print(
         f"\n{counted(len(problems), 'problem')}. To accept a kind: --allow {next(iter(by_kind))}", highlight=False
     )
+
+
+def _prepare(path: Path | None) -> None:
+    """Try the place of the JSON before all files are read."""
+    from dsrnss.writing import prepare_file
+
+    if path is not None:
+        prepare_file(path)
 
 
 def _write_json(path: Path, content: Any) -> None:

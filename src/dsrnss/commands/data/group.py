@@ -2,10 +2,9 @@
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import Any
 
-from dsrnss.commands.arguments import as_options, whole_number
+from dsrnss.commands.arguments import as_options, path, whole_number
 from dsrnss.commands.data import check, show, submission
 from dsrnss.console import next_step
 from dsrnss.errors import DataError
@@ -36,7 +35,7 @@ def _add_synthesize(kinds: Any) -> None:
         "so that the experiments on real data can be tried without a download.",
     )
     count = whole_number(0)
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; use it as $DATA_DIR")
+    parser.add_argument("out", type=path, metavar="OUT", help="folder to write; use it as $DATA_DIR")
     parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], metavar="LAYOUT", help=", ".join(LAYOUTS))
     parser.add_argument("--source", type=count, default=50, metavar="N", help="labelled day scenes (default: 50)")
     parser.add_argument("--target", type=count, default=50, metavar="N", help="night and day pairs (default: 50)")
@@ -64,7 +63,7 @@ def _add_prepare(kinds: Any) -> None:
         "those are missing, and count the classes of each image. An interrupted run goes on where it stopped.",
     )
     parser.add_argument("dataset", choices=("cityscapes",), metavar="DATASET", help="cityscapes")
-    parser.add_argument("root", type=Path, metavar="ROOT", help="its folder, with leftImg8bit and gtFine in it")
+    parser.add_argument("root", type=path, metavar="ROOT", help="its folder, with leftImg8bit and gtFine in it")
     parser.add_argument("--workers", type=whole_number(1), metavar="N", help="processes (default: one a core)")
     parser.set_defaults(run=prepare)
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import whole_number
+from dsrnss.commands.arguments import path, whole_number
 from dsrnss.console import next_step
 from dsrnss.errors import UsageError, did_you_mean
 
@@ -37,7 +37,7 @@ def add_parser(kinds: Any) -> None:
         "--night", default="city", metavar="NAME", help="synthnight: severity of the night (default: city)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("samples.png"), metavar="FILE", help="picture to write (default: samples.png)"
+        "--out", type=path, default=Path("samples.png"), metavar="FILE", help="picture to write (default: samples.png)"
     )
     parser.set_defaults(run=show)
 
@@ -45,10 +45,11 @@ def add_parser(kinds: Any) -> None:
 def show(args: argparse.Namespace) -> int:
     """Draw samples."""
     from dsrnss.reporting.figures import contact_sheet
-    from dsrnss.writing import atomic
+    from dsrnss.writing import atomic, prepare_file
 
     name, dataset = _generated(args) if args.dataset == GENERATED else _chosen(args)
     dataset.verify()
+    prepare_file(args.out)
     rows, titles = [], []
     for index in _indices(len(dataset), args.n, None if args.dataset == GENERATED else args.seed):
         pictures, title = _row(dataset, index)

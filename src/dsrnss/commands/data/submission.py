@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dsrnss.commands.arguments import whole_number
-from dsrnss.console import counted
+from dsrnss.commands.arguments import path, whole_number
+from dsrnss.console import counted, printable
 from dsrnss.progress import counting
 
 
@@ -17,10 +17,10 @@ def add_parser(kinds: Any) -> None:
         description="Check the zip archive of a submission and name every fault. The exit code is 1 if there is any.\n"
         "`dsrnss predict --submission NAME` writes such an archive.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the zip file")
+    parser.add_argument("file", type=path, metavar="FILE", help="the zip file")
     parser.add_argument("--kind", metavar="NAME", help="data set, such as darkzurich (default: by the content)")
     parser.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="folder of the test pictures, any nesting: compare the names"
+        "--images", type=path, metavar="FOLDER", help="folder of the test pictures, any nesting: compare the names"
     )
     parser.add_argument("--show", type=whole_number(1), default=20, metavar="N", help="faults shown (default: 20)")
     parser.set_defaults(run=validate)
@@ -35,7 +35,7 @@ def validate(args: argparse.Namespace) -> int:
         found = validate_submission(args.file, args.kind, expected, progress)
     print(f"{args.file}: {counted(found.pictures, 'picture')} for {found.benchmark.title}.")
     for fault in found.faults[: args.show]:
-        print(f"  {fault}")
+        print(f"  {printable(fault)}")
     if len(found.faults) > args.show:
         print(f"  ... and {len(found.faults) - args.show} more")
     print("Nothing wrong." if not found.faults else f"{counted(len(found.faults), 'fault')}.")
@@ -48,11 +48,14 @@ def _names(folder: Path) -> set[str]:
     Raises:
         DataError: If there is none.
     """
+    from dsrnss.data.listing import listing
     from dsrnss.data.submission.validation import PICTURE_ENDING
     from dsrnss.errors import DataError
 
     names = {
-        path.stem for path in folder.rglob(f"*{PICTURE_ENDING}.png") if not path.stem.endswith(f"_ref{PICTURE_ENDING}")
+        path.stem
+        for path in listing(folder, f"**/*{PICTURE_ENDING}.png")
+        if not path.stem.endswith(f"_ref{PICTURE_ENDING}")
     }
     if not names:
         raise DataError(f"--images: no pictures '*{PICTURE_ENDING}.png' below '{folder}'.")

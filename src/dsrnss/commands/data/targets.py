@@ -10,6 +10,7 @@ from dsrnss.data.location import folders_in, has_layout
 from dsrnss.data.sets import known_sets
 from dsrnss.errors import DataError, DatasetNotFoundError, UsageError, did_you_mean
 from dsrnss.experiment import files as experiments
+from dsrnss.paths import expanded
 
 if TYPE_CHECKING:
     from dsrnss.data.base import SegmentationDataset
@@ -46,8 +47,8 @@ def resolve(word: str, *later: str, references: bool = False) -> Target:
         DatasetNotFoundError: If a known set is not below $DATA_DIR, or a folder holds none.
     """
     if later:
-        return experiment_target(*(experiments.resolve(name) for name in (word, *later)))
-    path = Path(word).expanduser()
+        return experiment_target(*(experiments.resolve(str(expanded(name))) for name in (word, *later)))
+    path = expanded(word)
     if path.is_dir():
         return folder_target(path, references=references)
     known = known_sets()
@@ -55,7 +56,7 @@ def resolve(word: str, *later: str, references: bool = False) -> Target:
     if name in known:
         return _known(word, {known[name]: None}, references=references)
     if path.suffix in (".yaml", ".yml") or word in {n.removesuffix(".yaml") for n in experiments.packaged_names()}:
-        return experiment_target(experiments.resolve(word))
+        return experiment_target(experiments.resolve(str(path)))
     raise UsageError(
         f"'{word}' is neither a folder, nor an experiment file, nor a known data set.{did_you_mean(word, known)}"
     )

@@ -145,16 +145,19 @@ def check_sets(
             group = (groups or {}).get(name, dataset.split)
             official = bool(getattr(unwrapped(dataset), "key", ""))
             listed.append(_Listed(summary, group, entries, dataset.label_space, official))
-    jobs = _jobs(listed)
     spaces = tuple(one.space for one in listed)
-    seen = parallel_map(check_job, spaces, list(jobs), workers=workers, progress=progress)
-    results = dict(zip(jobs, seen, strict=True))
+    jobs = [[_job(entry, one.space, spaces) for entry in one.entries] for one in listed]
+    # each once, reported for the first set that has it
+    names = {job: one.summary.name for one, own in reversed([*zip(listed, jobs, strict=True)]) for job in own}
+    once = [*dict.fromkeys(job for own in jobs for job in own)]
+    results = dict(zip(once, parallel_map(check_job, spaces, once, workers=workers, progress=progress), strict=True))
     for job, result in results.items():
-        problems += [Problem(kind, jobs[job], str(path), message) for kind, path, message in result.findings]
-    findings, remarks = check_classes(_summarise(listed, results, spaces))
+        problems += [Problem(kind, names[job], str(path), message) for kind, path, message in result.findings]
+    seen = [[results[job] for job in own] for own in jobs]
+    findings, remarks = check_classes(_summarise(listed, seen))
     problems += [Problem(*finding) for finding in findings]
-    problems += _duplicates(listed, results, spaces)
-    return CheckReport(tuple(summaries), tuple(_once(problems)), len(jobs), time.perf_counter() - start, tuple(remarks))
+    problems += _duplicates(listed, seen)
+    return CheckReport(tuple(summaries), tuple(_once(problems)), len(once), time.perf_counter() - start, tuple(remarks))
 
 
 def _list(
@@ -205,26 +208,13 @@ def _job(entry: Entry, space: LabelSpace, spaces: Sequence[LabelSpace]) -> Job:
     return Job(entry.image, entry.label, entry.raw_label, entry.reference, mask, number)
 
 
-def _jobs(listed: Sequence[_Listed]) -> dict[Job, str]:
-    """What is to be read, each once, and the set that it is reported for."""
-    spaces = [one.space for one in listed]
-    jobs: dict[Job, str] = {}
-    for one in listed:
-        for entry in one.entries:
-            jobs.setdefault(_job(entry, one.space, spaces), one.summary.name)
-    return jobs
-
-
-def _summarise(
-    listed: Sequence[_Listed], results: Mapping[Job, Seen], spaces: Sequence[LabelSpace]
-) -> list[LabelledSet]:
-    """Fill in the summaries; returns what the labels hold, of each set that has some."""
+def _summarise(listed: Sequence[_Listed], found: Sequence[Sequence[Seen]]) -> list[LabelledSet]:
+    """Fill in the summaries by what was seen in each set's samples; returns what the labels hold, of labelled sets."""
     labelled = []
-    for one in listed:
+    for one, own in zip(listed, found, strict=True):
         summary, space = one.summary, one.space
         values = np.zeros(256, np.int64)
-        for entry in one.entries:
-            seen = results[_job(entry, space, spaces)]
+        for entry, seen in zip(one.entries, own, strict=True):
             summary.pictures += 1
             summary.references += entry.reference is not None
             summary.turned += seen.turned
@@ -232,7 +222,7 @@ def _summarise(
                 summary.sizes[seen.size] += 1
             if seen.counts is not None:
                 summary.labels += 1
-                values += seen.counts
+                values[[*seen.counts]] += [*seen.counts.values()]
         summary.counts = np.append(values[: space.num_classes], values[IGNORE_INDEX])
         if summary.labels:
             raw = any(entry.raw_label for entry in one.entries)
@@ -240,16 +230,15 @@ def _summarise(
     return labelled
 
 
-def _duplicates(listed: Sequence[_Listed], results: Mapping[Job, Seen], spaces: Sequence[LabelSpace]) -> list[Problem]:
+def _duplicates(listed: Sequence[_Listed], found: Sequence[Sequence[Seen]]) -> list[Problem]:
     """Pictures of equal pixels but different files in two groups."""
     first: dict[bytes, tuple[str, str, Entry]] = {}
     problems = []
-    for one in listed:
-        for entry in one.entries:
-            digest = results[_job(entry, one.space, spaces)].digest
-            if digest is None:
+    for one, own in zip(listed, found, strict=True):
+        for entry, seen in zip(one.entries, own, strict=True):
+            if seen.digest is None:
                 continue
-            group, name, other = first.setdefault(digest, (one.group, one.summary.name, entry))
+            group, name, other = first.setdefault(seen.digest, (one.group, one.summary.name, entry))
             if group != one.group and other.image != entry.image:
                 message = f"has the same pixels as '{other.image}' of {name}: what is tested must not be trained on."
                 problems.append(Problem("duplicate", one.summary.name, str(entry.image), message))

@@ -51,14 +51,14 @@ class Seen:
         size: (height, width) of the picture, upright; None: unreadable.
         turned: Whether EXIF turns the picture.
         digest: Hash of its pixels, None: unreadable or of one colour.
-        counts: (256,) pixels of each train id in the label; 255 counts the ignored ones. None: no readable label.
+        counts: Train id -> pixels in the label, 255: the ignored ones. None: no readable label.
     """
 
     findings: tuple[Finding, ...]
     size: Size | None
     turned: bool
     digest: bytes | None
-    counts: npt.NDArray[np.int64] | None
+    counts: dict[int, int] | None
 
 
 def check_job(spaces: tuple[LabelSpace, ...], job: Job) -> Seen:
@@ -86,7 +86,9 @@ def check_job(spaces: tuple[LabelSpace, ...], job: Job) -> Seen:
         counts = _check_label(job, image, spaces[job.space], findings)
     size = None if image is None else (image.height, image.width)
     turned = image is not None and read_header(job.image).turned
-    return Seen(tuple(findings), size, turned, None if digest is None else digest.digest(), counts)
+    # of 256 numbers most are 0, and a set may have 100,000 labels
+    held = None if counts is None else {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    return Seen(tuple(findings), size, turned, None if digest is None else digest.digest(), held)
 
 
 def _check_label(
@@ -102,8 +104,7 @@ def _check_label(
         why = unturned_label(read_header(job.image), size[::-1])
         findings.append(("size-mismatch", path, why or f"picture and label have {sizes} pixels (height x width)."))
     if label.mode not in ID_MODES:
-        what = "a colour picture" if label.mode in ("RGB", "RGBA") else f"a picture of mode '{label.mode}'"
-        findings.append(("no-label-map", path, f"{what}: a label map is 8-bit ids in one channel."))
+        findings.append(("no-label-map", path, _no_label_map(label)))
         return None
     if job.mask is not None:
         _check_mask(job.mask, label, findings)
@@ -112,6 +113,18 @@ def _check_label(
         counts = np.bincount(space.raw_table(), counts, 256).astype(np.int64)
     findings += _value_findings(counts, space, path)
     return counts
+
+
+def _no_label_map(label: Image.Image) -> str:
+    """What a picture is that is no label map, and the cure where it is a black and white mask."""
+    expected = "a label map is 8-bit ids in one channel"
+    if label.mode == "1":
+        return f"a mask of 1 bit: {expected}. Save it as grey of 8 bits, with 'raw: 0' and 'raw: 255' in labels.yaml."
+    if label.mode in ("RGB", "RGBA"):
+        red, green, blue = label.split()[:3]
+        grey = red.tobytes() == green.tobytes() == blue.tobytes()
+        return f"a {'grey' if grey else 'colour'} picture of three channels: {expected}."
+    return f"a picture of mode '{label.mode}': {expected}."
 
 
 def _check_mask(path: Path, label: Image.Image, findings: list[Finding]) -> None:

@@ -175,7 +175,7 @@ def read_times(path: Path) -> dict[str, str]:
         return {
             Path(row["name"]).stem: str((row.get("attributes") or {}).get("timeofday", "undefined")) for row in rows
         }
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise DataError(
             f"'{path}' is no label list of BDD100k, with name and attributes ({type(error).__name__}: {error})."
         ) from error

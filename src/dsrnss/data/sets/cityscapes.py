@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,20 +54,23 @@ class Cityscapes(FileDataset):
         path = root / STATISTICS
         if not path.is_file():
             return None
-        rows = _statistics(path)
+        rows = _statistics(path, self.label_space.num_classes)
         names = [entry.name.removesuffix(Path(IMAGE_ENDING).stem) for entry in self.entries]
         if not rows.keys() >= set(names):
             return None
-        classes = range(self.label_space.num_classes)
-        return np.array([[int(rows[name].get(str(c), 0)) for c in classes] for name in names], np.int64)
+        return np.array([rows[name] for name in names], np.int64)
 
 
-def _statistics(path: Path) -> dict[str, dict[str, Any]]:
-    """Rows of a statistics file by picture; its paths may be relative, or those of another machine."""
+def _statistics(path: Path, num_classes: int) -> dict[str, list[int]]:
+    """Pixels of each class in a statistics file by picture; its paths may be relative, or those of another machine."""
     try:
-        rows = json.loads(path.read_text())
-        return {re.split(r"[/\\]", row["file"])[-1].removesuffix(TRAIN_IDS_ENDING): row for row in rows}
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        names = [re.split(r"[/\\]", row["file"])[-1].removesuffix(TRAIN_IDS_ENDING) for row in rows]
+        counts = [[int(row.get(str(label), 0)) for label in range(num_classes)] for row in rows]
+        if outside := [count for row in counts for count in row if not 0 <= count < 2**40]:
+            raise ValueError(f"{outside[0]} pixels")
+        return dict(zip(names, counts, strict=True))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, OSError) as error:
         raise DataError(
             f"'{path}' is no list of class counts ({type(error).__name__}: {error}). Delete it, or make it anew by "
             f"`dsrnss data prepare cityscapes {path.parent}`."

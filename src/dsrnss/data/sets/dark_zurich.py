@@ -1,5 +1,6 @@
 """Dark Zurich (Sakaridis et al., arXiv 1901.05946): drives by night, with day pictures of the same places."""
 
+import bisect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,12 +104,12 @@ class DarkZurich(FileDataset):
             )
         pictures = root / "rgb_anon"
         known = set(images) | set(listing(pictures / "train" / "day", f"*/*{ENDING}"))
-        paths = [(pictures / f"{dark}{ENDING}", pictures / f"{day}{ENDING}") for dark, day in pairs.items()]
-        missing = sorted({path for pair in paths for path in pair if path not in known})
+        paths = {pictures / f"{dark}{ENDING}": pictures / f"{day}{ENDING}" for dark, day in pairs.items()}
+        missing = sorted({path for pair in paths.items() for path in pair if path not in known})
         require(missing, 2 * len(paths), "pictures named by the pairs", "Unpack all of Dark_Zurich_train_anon.zip.")
         if self.pairs_file is None:
-            self._say_unpaired([image for image in images if image not in dict(paths)], len(images))
-        return dict(paths)
+            self._say_unpaired([image for image in images if image not in paths], len(images))
+        return paths
 
     def _say_unpaired(self, unpaired: Sequence[Path], total: int) -> None:
         """Tell of pictures that no shipped pair names: a chosen list may leave some out, the shipped ones do not."""
@@ -141,17 +142,16 @@ class DarkZurich(FileDataset):
 
     def _named_references(self, root: Path, images: Sequence[Path]) -> dict[Path, Path]:
         folder = self._named_folder(root)
-        by_sequence: dict[str, list[Path]] = {}
-        for path in listing(folder, f"*/*{ENDING}"):
-            by_sequence.setdefault(path.parent.name, []).append(path)
+        known = {str(path.relative_to(folder)): path for path in listing(folder, f"*/*{ENDING}")}
+        names = sorted(known)
         references, missing = {}, []
         for image in images:
-            sequence, prefix = image.parent.name, image.name.removesuffix(ENDING)
-            found = [p for p in by_sequence.get(f"{sequence}_ref", ()) if p.name.startswith(f"{prefix}_")]
-            if found:
-                references[image] = found[0]
+            beginning = f"{image.parent.name}_ref/{image.name.removesuffix(ENDING)}_"
+            place = bisect.bisect_left(names, beginning)
+            if place < len(names) and names[place].startswith(beginning):
+                references[image] = known[names[place]]
             else:
-                missing.append(folder / f"{sequence}_ref" / f"{prefix}_ref{ENDING}")
+                missing.append(folder / f"{beginning}ref{ENDING}")
         require(
             missing,
             len(images),

@@ -14,6 +14,7 @@ from dsrnss.data.location import hint, nearest
 from dsrnss.data.sets.label_files import LABELS_FILE, read_label_space
 from dsrnss.errors import ConfigError, DataError, DatasetNotFoundError
 from dsrnss.labels import CITYSCAPES, LabelSpace
+from dsrnss.paths import expanded
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 LOSSY = (".jpg", ".jpeg")
@@ -69,8 +70,8 @@ class Folder(FileDataset):
             raise ConfigError(f"split '{split}' is no name of a subfolder of '{images}'.")
         if pairs_file is not None and references is False:
             raise ConfigError("pairs_file names references, but references is false: leave one of them out.")
-        self.folders = {key: Path(path) / (split or "") for key, path in _named(images, labels, refs).items()}
-        self._images = images
+        self.folders = {key: expanded(path) / (split or "") for key, path in _named(images, labels, refs).items()}
+        self._images = str(expanded(images))
         self.labels_file = labels_file
         self.pairs_file = pairs_file
         self._wanted = {"labels": labelled, "refs": True if pairs_file is not None else references}
@@ -115,9 +116,9 @@ class Folder(FileDataset):
         return CITYSCAPES
 
     def _root(self) -> Path:
-        given = Path(str(self.root)).expanduser()
+        given = expanded(str(self.root))
         base = os.environ.get("DATA_DIR")
-        places = [given] if base is None else [given, Path(base).expanduser() / given]
+        places = [given] if base is None else [given, expanded(base) / given]
         likely = list[Path]()
         for place in places:
             # not the folder of the split: one that is missing means no other root
@@ -183,10 +184,10 @@ class Folder(FileDataset):
         pictures, days = root / self.folders["images"], root / self.folders["refs"]
         shown = {str(path.with_suffix("")): stem for stem, path in images.items()}
         references, missing = {}, []
-        pairs = read_pairs(file)
+        pairs, listed = read_pairs(file), dict[Path, dict[str, Path]]()
         for image, reference in pairs:
             stem = next((shown[k] for k in _spellings(image, root, pictures) if k in shown), None)
-            day = next((p for k in _spellings(reference, root, days) for p in _with_any_ending(k)), None)
+            day = next((p for k in _spellings(reference, root, days) if (p := _with_any_ending(Path(k), listed))), None)
             missing += [name for name, found in ((image, stem), (reference, day)) if found is None]
             if stem is not None and day is not None:
                 references[stem] = day
@@ -254,9 +255,18 @@ def _named(images: str, labels: str, refs: str) -> dict[str, str]:
 
 def _spellings(name: str, root: Path, folder: Path) -> list[str]:
     """Paths that a name may mean, without their endings."""
-    bare = name if Path(name).suffix.lower() not in PICTURES else str(Path(name).with_suffix(""))
+    path = expanded(name)
+    bare = path.with_suffix("") if path.suffix.lower() in PICTURES else path
     return [str(root / bare), str(folder / bare)]
 
 
-def _with_any_ending(path: str) -> list[Path]:
-    return [p for ending in (*PICTURES, *(e.upper() for e in PICTURES)) if (p := Path(f"{path}{ending}")).is_file()]
+def _with_any_ending(path: Path, listed: dict[Path, dict[str, Path]]) -> Path | None:
+    """A picture by its path without the ending; folders are listed once, and remembered in `listed`."""
+    if path.parent not in listed:
+        try:
+            inside = [entry for entry in path.parent.iterdir() if entry.suffix.lower() in PICTURES]
+        except (OSError, ValueError):  # no such folder, or a name that no folder can have
+            inside = []
+        inside.sort(key=lambda entry: PICTURES.index(entry.suffix.lower()), reverse=True)
+        listed[path.parent] = {entry.stem: entry for entry in inside}
+    return listed[path.parent].get(path.name)

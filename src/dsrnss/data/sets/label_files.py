@@ -1,14 +1,14 @@
 """`labels.yaml`: the classes of an own data set, in words, and what the method should know of them."""
 
 import colorsys
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CoOccurrence, LabelSpace
+from dsrnss.strict_yaml import load
 
 LABELS_FILE = "labels.yaml"
 GROUPS = ("large_static", "dynamic", "small", "tail", "feature_distance")
@@ -56,15 +56,15 @@ def read_label_space(path: str | Path) -> LabelSpace:
 
 def _load(path: Path, fail: Fail) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content, _ = load(path.read_text(encoding="utf-8"), f"'{path}'")
+    except ConfigError as error:
+        raise DataError(str(error)) from error
     except FileNotFoundError as error:
         raise DataError(f"The file of the classes was not found: '{path}'.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise fail(f"cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise fail(f"{where}no YAML: {getattr(error, 'problem', None) or error}.") from error
+    except OSError as error:
+        raise fail(f"cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise fail("cannot be read: it is no text in UTF-8, save it as such.") from error
     if not isinstance(content, dict) or "classes" not in content:
         raise fail("expected a mapping with 'classes', a list of class names.")
     return content
@@ -78,7 +78,7 @@ def _check_keys(content: Mapping[Any, Any], known: Sequence[str], where: str, fa
 
 def _list(value: Any, what: str, fail: Fail) -> list[Any]:
     if not isinstance(value, list):
-        raise fail(f"'{what}' is no list: {value!r}.")
+        raise fail(f"'{what}' is no list: {reprlib.repr(value)}.")
     return value
 
 
@@ -86,7 +86,7 @@ def _row(number: int, row: Any, fail: Fail) -> dict[str, Any]:
     row = row if isinstance(row, dict) else {"name": row}
     _check_keys(row, _CLASS_KEYS, f"class {number}: ", fail)
     if not isinstance(row.get("name"), str) or not row["name"].strip():
-        raise fail(f"class {number}: expected a name, found {row.get('name')!r}.")
+        raise fail(f"class {number}: expected a name, found {reprlib.repr(row.get('name'))}.")
     return {**row, "name": row["name"].strip()}
 
 
@@ -97,7 +97,7 @@ def _colour(row: Mapping[str, Any], number: int, total: int, fail: Fail) -> tupl
         red, green, blue = colorsys.hsv_to_rgb(number / total, 0.75, 1.0 if number % 2 else 0.7)
         return round(255 * red), round(255 * green), round(255 * blue)
     if not isinstance(colour, list) or len(colour) != 3 or not all(_is_byte(channel) for channel in colour):
-        raise fail(f"class '{row['name']}': expected a colour [R, G, B] of 0..255, found {colour!r}.")
+        raise fail(f"class '{row['name']}': expected a colour [R, G, B] of 0..255, found {reprlib.repr(colour)}.")
     return colour[0], colour[1], colour[2]
 
 
@@ -111,7 +111,7 @@ def _raw_ids(rows: Sequence[Mapping[str, Any]], fail: Fail) -> dict[int, int]:
             if value is None:
                 raise fail(f"class '{row['name']}' has no raw value, but others have: give one to each.")
             if not _is_byte(value):
-                raise fail(f"class '{row['name']}': raw values are whole numbers 0..255, not {value!r}.")
+                raise fail(f"class '{row['name']}': raw values are whole numbers 0..255, not {reprlib.repr(value)}.")
             if value in raw_ids:
                 other = rows[raw_ids[value]]["name"]
                 raise fail(f"the raw value {value} is given twice: to '{other}' and to '{row['name']}'.")
@@ -135,7 +135,7 @@ def _rules(value: Any, names: Sequence[str], fail: Fail) -> tuple[CoOccurrence, 
     for number, rule in enumerate([] if value is None else _list(value, "co_occurrence", fail), 1):
         where = f"co_occurrence, rule {number}: "
         if not isinstance(rule, dict):
-            raise fail(f"{where}expected {{chosen: [...], added: [...]}}, found {rule!r}.")
+            raise fail(f"{where}expected {{chosen: [...], added: [...]}}, found {reprlib.repr(rule)}.")
         _check_keys(rule, _RULE_KEYS, where, fail)
         chosen, added = (_members(rule.get(key), names, f"{where}{key}", fail) for key in _RULE_KEYS)
         if not chosen or not added:

@@ -13,6 +13,8 @@ from dsrnss.labels import CITYSCAPES, IGNORE_INDEX
 
 POLYGONS_ENDING = "_gtFine_polygons.json"
 LARGEST_SIDE = 16384
+LARGEST_AREA = 2**26
+"""Pixels; a picture of Cityscapes has 2**21."""
 
 _NOT_TRAINED = (
     "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "parking",
@@ -55,7 +57,7 @@ def draw_train_ids(path: Path) -> npt.NDArray[np.uint8]:
             continue
         try:
             draw.polygon(polygon, fill=value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"Object {number} ('{name}') of '{path}' cannot be drawn: {error}.") from error
     return np.array(labels)
 
@@ -65,12 +67,12 @@ def _read(path: Path) -> tuple[int, int, list[Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         height, width, objects = int(content["imgHeight"]), int(content["imgWidth"]), list(content["objects"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"'{path}' is no annotation of Cityscapes ({type(error).__name__}: {error}): expected JSON with imgHeight, "
             "imgWidth and objects. Unpack gtFine_trainvaltest.zip again."
         ) from error
-    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and height * width <= LARGEST_AREA):
         raise DataError(f"'{path}' says that its picture has {height} x {width} pixels.")
     return height, width, objects
 

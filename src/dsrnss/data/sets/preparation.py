@@ -1,6 +1,7 @@
 """Preparation of Cityscapes: train ids from the shipped raw ids or from polygons, and class statistics."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from dsrnss.data.sets.cityscapes import RAW_IDS_ENDING, STATISTICS, TRAIN_IDS_EN
 from dsrnss.data.sets.polygons import POLYGONS_ENDING, draw_train_ids
 from dsrnss.errors import DataError, ImageError
 from dsrnss.labels import CITYSCAPES
-from dsrnss.writing import atomic
+from dsrnss.writing import atomic, prepare_folder
 
 STATISTICS_BY_FILE = "sample_class_stats_dict.json"
 FILES_BY_CLASS = "samples_with_class.json"
@@ -32,7 +33,7 @@ def prepare_cityscapes(
     `*_gtFine_labelIds.png`, or drawn from its `*_gtFine_polygons.json` where that is missing. For train also
     `sample_class_stats.json`, `sample_class_stats_dict.json` and `samples_with_class.json`, with paths relative to the
     root. Every file appears whole or not at all, and train ids newer than what they are made from are kept, so an
-    interrupted run continues where it stopped.
+    interrupted run continues where it stopped. Whether all places can be written is tried first.
 
     Args:
         root: Folder of Cityscapes; None: `$DATA_DIR/Cityscapes`.
@@ -56,6 +57,8 @@ def prepare_cityscapes(
             f"No labels to prepare: looked for '{folder}/gtFine/{{train,val}}/<city>/*{RAW_IDS_ENDING}' and for "
             f"*{POLYGONS_ENDING}. Unpack gtFine_trainvaltest.zip into the folder that holds leftImg8bit."
         )
+    for place in {folder, *(path.parent for path in sources if not _is_current(path))}:
+        prepare_folder(place)
     done = parallel_map(_train_ids, None, sources, workers=workers, progress=progress)
     rows = [
         (train_ids_path(path).relative_to(folder).as_posix(), counts)
@@ -104,7 +107,7 @@ def write_statistics(root: Path, rows: Sequence[tuple[str, npt.NDArray[np.int64]
 def _train_ids(_: None, source: Path) -> tuple[bool, npt.NDArray[np.int64]]:
     """Write the train ids of one annotation unless they are there; returns whether, and the pixels of each class."""
     target = train_ids_path(source)
-    if target.is_file() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns:
+    if _is_current(source):
         try:
             return False, histogram(read_label(target, CITYSCAPES).numpy(), CITYSCAPES.num_classes)
         except (ImageError, DataError):
@@ -114,6 +117,12 @@ def _train_ids(_: None, source: Path) -> tuple[bool, npt.NDArray[np.int64]]:
     with atomic(target) as draft:
         Image.fromarray(labels).save(draft)
     return True, histogram(labels, CITYSCAPES.num_classes)
+
+
+def _is_current(source: Path) -> bool:
+    """Whether the train ids of an annotation are there and newer; those of the future were made by a wrong clock."""
+    target = train_ids_path(source)
+    return target.is_file() and source.stat().st_mtime_ns <= target.stat().st_mtime_ns <= time.time_ns()
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -1,8 +1,8 @@
 """SynthNight written to disk in the official layouts, as a stand-in for the real data sets."""
 
 import json
-import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from dsrnss.data.stand_in.writers import (
 from dsrnss.data.synthnight import NIGHT_PRESETS
 from dsrnss.data.synthnight.generator import LARGEST, SMALLEST
 from dsrnss.errors import ConfigError, DataError, did_you_mean
-from dsrnss.writing import output_error
+from dsrnss.paths import expanded
+from dsrnss.writing import abandoned, draft_of, output_error
 
 MARKER = "synthnight.json"
 _SCENES = {
@@ -73,8 +74,9 @@ def synthesize(
 ) -> dict[str, int]:
     """Write SynthNight as the data sets of some experiments, `<out>/Cityscapes` and others; then `DATA_DIR=<out>`.
 
-    Everything is written into a hidden folder beside `out`, which takes its name when all is done. The same arguments
-    give the same files, whatever the number of processes.
+    Everything is written into a hidden folder beside `out`, which takes its name when all is done; what a run that was
+    killed has left there is removed by the next one. The same arguments give the same files, whatever the number of
+    processes.
 
     Args:
         out: Folder to make.
@@ -101,22 +103,21 @@ def synthesize(
         DataError: If `out` is in use.
         OutputError: If it cannot be written.
     """
-    final = Path(out).expanduser().absolute()
+    final = expanded(out).absolute()
     size = CITYSCAPES_SIZE if size is None else (int(size[0]), int(size[1]))
     _check(layout, size, seed, night, (source, target, val, test))
+    _tidy_up(final)
     _check_free(final, overwrite)
-    draft = final.with_name(f".{final.name}.partial")
+    draft = draft_of(final)
     plan = Plan(draft, size, seed, night)
     jobs = _jobs(layout, {"source": source, "target": target, "val": val, "test": test})
     try:
-        if draft.exists():
-            shutil.rmtree(draft)
         draft.mkdir(parents=True)
         counts = parallel_map(write_scene, plan, jobs, workers=workers, progress=progress)
         _finish(plan, jobs, counts)
         _replace(draft, final)
     except OSError as error:
-        raise output_error(Path(error.filename or final), error) from error
+        raise output_error(final, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return {part: sum(job.part == part for job in jobs) for part in LAYOUTS[layout]}
@@ -201,8 +202,24 @@ def _check_free(final: Path, overwrite: bool) -> None:
         raise DataError(f"'{final}' holds an earlier output: choose a new folder, or overwrite=True.")
 
 
+def _tidy_up(final: Path) -> None:
+    """Remove what killed runs have left, and bring back an earlier output that one of them was about to replace."""
+    for old in abandoned(final.parent, _old(final).name):
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            with suppress(OSError):  # another run was faster
+                old.replace(final)
+    for draft in abandoned(final.parent, final.name):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _old(final: Path) -> Path:
+    return final.with_name(f"{final.name}.old")
+
+
 def _replace(draft: Path, final: Path) -> None:
-    old = final.with_name(f".{final.name}.old.{os.getpid()}")
+    old = draft_of(_old(final))
     if final.exists():
         final.replace(old)
     draft.replace(final)

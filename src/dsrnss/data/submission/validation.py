@@ -58,12 +58,13 @@ def validate_submission(
         DataError: If the file is missing or no whole zip archive.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _validate(archive, kind, expected, progress, complete=complete)
+        archive = zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise DataError(f"File not found: '{path}'.") from error
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # zipfile raises whatever it stumbles over
         raise DataError(f"'{path}' is no whole zip archive ({error}): make it again.") from error
+    with archive:
+        return _validate(archive, kind, expected, progress, complete=complete)
 
 
 def _validate(
@@ -74,7 +75,7 @@ def _validate(
     *,
     complete: bool,
 ) -> Validation:
-    files = [info for info in archive.infolist() if not info.is_dir()]
+    files = [info for info in archive.infolist() if not info.filename.endswith("/")]
     names = [info.filename for info in files]
     server = detect(names) if kind is None else benchmark(kind)
     faults: list[str] = []
