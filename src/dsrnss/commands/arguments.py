@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -107,6 +107,11 @@ def import_modules(names: Sequence[str]) -> None:
         look_in_current_folder()
         for name in names:
             import_named(name)
+
+
+def import_words(names: Iterable[str]) -> list[str]:
+    """The words of a command line that import modules."""
+    return [word for name in names for word in ("--import", name)]
 
 
 def look_in_current_folder() -> None:
