@@ -92,6 +92,10 @@ def in_fresh_process(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
 
 
+def _next(text: str) -> list[str]:
+    return text.rpartition("Next: ")[2].splitlines()
+
+
 @pytest.mark.parametrize("hrda", [False, True])
 @pytest.mark.parametrize("backbone", ["my_parts.StridedBackbone", BACKBONE])
 def test_trains(here: Path, backbone: Any, hrda: bool) -> None:
@@ -200,6 +204,8 @@ class TestSaved:
             assert main(command) == 1
             assert "--import my_parts" in capsys.readouterr().err
             assert main([*command, "--import", "my_parts"]) == 0, capsys.readouterr().err
+            if command[0] == "weights":
+                assert all("--import my_parts" in line for line in _next(capsys.readouterr().out))
         assert main([*segment, "--import", "no_such_module"]) == 1
         assert "There is no module 'no_such_module'" in capsys.readouterr().err
 

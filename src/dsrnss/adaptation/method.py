@@ -39,7 +39,6 @@ from dsrnss.adaptation.records import Batch, Losses, StepOutput, StepRecord, Tar
 from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher, SelfTrainingConfig
-from dsrnss.errors import ConfigError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.hrda import detail_offset
 from dsrnss.models.segmentor import Segmentor, SegmentorOutput, split_output
@@ -185,12 +184,7 @@ class DSRNSS(nn.Module):
             ConfigError: If the images are smaller than the network can take.
         """
         images, labels = batch["source"]["image"], batch["source"]["label"]
-        height, width = images.shape[-2:]
-        if min(height, width) < student.smallest_side:
-            raise ConfigError(
-                f"Crops of {height}x{width} are too small for {student.config}: its coarsest map would be empty. Take "
-                f"{student.smallest_side} pixels a side at least (crop_size)."
-            )
+        student.check_crops(images)
         self.teacher.update(student, step)
         if "target" not in batch:
             images = self.augment_source(images)
@@ -232,13 +226,7 @@ class DSRNSS(nn.Module):
 
     def source_loss(self, output: SegmentorOutput, labels: Tensor) -> Tensor:
         """Supervised loss of day images against (B, H, W) labels: a scalar."""
-        return segmentation_loss(
-            self.criterion,
-            output,
-            labels,
-            class_weights=self.class_weights,
-            detail_weight=self.config.hrda.detail_weight,
-        )
+        return self._loss(output, labels, class_weights=self.class_weights)
 
     def feature_distance_loss(
         self, student: Segmentor, output: SegmentorOutput, images: Tensor, labels: Tensor
@@ -258,7 +246,7 @@ class DSRNSS(nn.Module):
         target: Target,
         mixed: tuple[SegmentorOutput, Tensor],
     ) -> Losses:
-        """FPA: prototypes of source and target, and of source and mixed, predict each other's features.
+        """FPA (III-C): prototypes of source and target, and of source and mixed, predict each other's features.
 
         Args:
             student: The network.
@@ -277,23 +265,29 @@ class DSRNSS(nn.Module):
         return {"prototypes_target": on_target, "prototypes_mixed": share * on_mixed}
 
     def masked_loss(self, student: Segmentor, target: Target) -> Losses:
-        """MIC: the student predicts night images of which most is hidden, if it is switched on."""
+        """MIC (3.2): the student predicts night images of which most is hidden, if it is switched on."""
         config, images, pseudo = self.config.masking, target.images, target.pseudo
         if not config.weight:
             return {}
         if config.augment:
             images = strong_augment(images, self.config.augmentation, self.generator)
         (output,) = self.student_passes(student, mask_images(images, config, self.generator))
-        return {"masked": config.weight * self._pseudo_loss(output, pseudo.labels, pseudo.weights)}
+        return {"masked": config.weight * self._loss(output, pseudo.labels, pseudo.weights)}
 
     def mixed_loss(self, student: Segmentor, output: SegmentorOutput, mixed: Mixed) -> Tensor:
         """Loss of the student on the mixed batch, weighted per pixel."""
         weight = self.config.self_training.weight_of_mixed(student.config.hrda)
-        return weight * self._pseudo_loss(output, mixed.labels, mixed.weights)
+        return weight * self._loss(output, mixed.labels, mixed.weights)
 
-    def _pseudo_loss(self, output: SegmentorOutput, labels: Tensor, weights: Tensor) -> Tensor:
-        detail_weight = self.config.hrda.detail_weight
-        return segmentation_loss(self.criterion, output, labels, weights, detail_weight=detail_weight)
+    def _loss(
+        self,
+        output: SegmentorOutput,
+        labels: Tensor,
+        pixel_weights: Tensor | None = None,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        share = self.config.hrda.detail_weight
+        return segmentation_loss(self.criterion, output, labels, pixel_weights, class_weights, detail_weight=share)
 
     def refines(self, target: Mapping[str, Any]) -> bool:
         """Whether pseudo-labels of a target batch are refined by its day reference."""
@@ -301,7 +295,7 @@ class DSRNSS(nn.Module):
 
     @torch.no_grad()
     def pseudo_label(self, target: Mapping[str, Any]) -> Target:
-        """Pseudo-labels of the target, refined by its day reference.
+        """Pseudo-labels of the target, refined by its day reference (Refign 3.2).
 
         Args:
             target: `image`, and optionally `reference`, `flow` and `confidence`.
@@ -325,7 +319,7 @@ class DSRNSS(nn.Module):
 
     @torch.no_grad()
     def mix(self, images: Tensor, labels: Tensor, target: Target, step: int, epoch: int) -> Mixed:
-        """DSR: class choice with co-occurrence, class mix, strong augmentation, memory bank.
+        """DSR (III-B): class choice with co-occurrence, class mix, strong augmentation, memory bank.
 
         Args:
             images: (B, 3, H, W) of the source.

@@ -2,11 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dsrnss.errors import UsageError, did_you_mean
+from dsrnss.errors import CheckpointError, UsageError, did_you_mean
 from dsrnss.paths import expanded
 
 
@@ -109,6 +109,11 @@ def import_modules(names: Sequence[str]) -> None:
             import_named(name)
 
 
+def import_words(names: Iterable[str]) -> list[str]:
+    """The words of a command line that import modules."""
+    return [word for name in names for word in ("--import", name)]
+
+
 def look_in_current_folder() -> None:
     """Find modules of the user's in the current folder, after all that are installed."""
     if (folder := str(Path.cwd())) not in sys.path:
@@ -134,5 +139,10 @@ def run_parser(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         The exit code.
     """
     args = parser.parse_args(argv)
-    code: int = args.run(args)
+    try:
+        code: int = args.run(args)
+    except CheckpointError as error:
+        if not hasattr(args, "imports"):
+            raise
+        raise CheckpointError(str(error).replace("`import ", "`--import ")) from error
     return code

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import add_import, import_modules, path
+from dsrnss.commands.arguments import add_import, import_modules, import_words, path
 from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import next_step, notice
 from dsrnss.errors import ConfigError, UsageError, did_you_mean
@@ -132,6 +132,7 @@ def inspect(args: argparse.Namespace) -> int:
     import_modules(args.imports)
     found = inspect_file(args.file, args.which)
     fits = found.account is None or found.account.complete
+    imports = import_words(args.imports)
     if args.json:
         print(json.dumps(found.to_dict() | {"fits": fits}, indent=1))
         return 0 if fits else 1
@@ -140,11 +141,11 @@ def inspect(args: argparse.Namespace) -> int:
         notice(f"it does not fit: {found.account.problems()}.")
     elif found.kind == "network":
         next_step(
-            ["dsrnss", "segment", "PHOTO.jpg", "--out", "out", "--model", args.file],
-            ["dsrnss", "weights", "convert", args.file, "OUT"],
+            ["dsrnss", "segment", "PHOTO.jpg", "--out", "out", "--model", args.file, *imports],
+            ["dsrnss", "weights", "convert", args.file, "OUT", *imports],
         )
     elif found.kind == "backbone":
-        next_step(["dsrnss", "weights", "convert", args.file, "OUT.safetensors"])
+        next_step(["dsrnss", "weights", "convert", args.file, "OUT.safetensors", *imports])
     return 0 if fits else 1
 
 
@@ -171,7 +172,7 @@ def convert(args: argparse.Namespace) -> int:
     import_modules(args.imports)
     convert_file(args.file, args.out, args.which, half=args.half)
     print(f"Wrote {args.out}.")
-    next_step(["dsrnss", "weights", "inspect", args.out])
+    next_step(["dsrnss", "weights", "inspect", args.out, *import_words(args.imports)])
     return 0
 
 

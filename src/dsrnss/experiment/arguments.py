@@ -1,6 +1,7 @@
 """The command line of the paper's README, translated to today's options, and checks against this machine."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,31 @@ _log = logging.getLogger(__name__)
 _GPUS = "--trainer.gpus"
 _PRECISION = "--trainer.precision"
 _ALIGNER = "--model.init_args.alignment_head.init_args.pretrained"
+_PART = re.compile(r"--model\.network\.(backbone|head)(\..*)?")
 _HALF = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 
 
 def translate(argv: Sequence[str]) -> list[str]:
     """Replace the options of the paper's README by what they are called today, with a notice.
 
-    `--trainer.gpus N`, `--trainer.precision 16` and the option that names the file of the alignment network.
+    `--trainer.gpus N`, `--trainer.precision 16` and the option that names the file of the alignment network. Without a
+    notice, a backbone or a head that is a mapping is put into its network.
 
     Raises:
-        UsageError: If the value of one is missing, or N is not a number.
+        UsageError: If the value of one is missing, N is not a number, or init_args come without their class.
     """
     words: list[str] = []
     rest = iter(argv)
     for word in rest:
         option, equals, value = word.partition("=")
-        if option not in _TODAY:
+        today = _TODAY.get(option) or _part(option)
+        if today is None:
             words.append(word)
             continue
         value = value if equals else next(rest, "")
         if not value:
             raise UsageError(f"{option}: its value is missing.")
-        words += _TODAY[option](value)
+        words += today(value)
     return words
 
 
@@ -59,6 +63,29 @@ def _aligner(value: str) -> list[str]:
     new = ["--model.aligner.init_args.weights", value]
     _log.info("%s %s is taken as %s.", _ALIGNER, value, " ".join(new))
     return new
+
+
+def _part(option: str) -> Callable[[str], list[str]] | None:
+    """The words for a backbone or a head; None for other options.
+
+    jsonargparse fails where one mapping replaces another, unless they stand inside a greater one.
+    """
+    found = _PART.fullmatch(option)
+    if found is None:
+        return None
+    kind, inside = found.groups(default="")
+    if inside not in ("", ".class_path"):
+        raise UsageError(
+            f"{option}: init_args are given together with their class, in the experiment file or as "
+            f"--model.network.{kind} '{{class_path: my_module.MyClass, init_args: {{...}}}}'."
+        )
+
+    def words(value: str) -> list[str]:
+        value = f"{{class_path: {value}}}" if inside else value
+        whole = value.lstrip().startswith("{")
+        return ["--model.network", f"{{{kind}: {value}}}"] if whole else [option, value]
+
+    return words
 
 
 _TODAY: Mapping[str, Callable[[str], list[str]]] = {_GPUS: _gpus, _PRECISION: _precision, _ALIGNER: _aligner}

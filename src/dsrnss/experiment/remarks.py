@@ -3,6 +3,7 @@
 import logging
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
@@ -12,6 +13,8 @@ from dsrnss.console import counted, next_step
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment import slurm
 from dsrnss.experiment.cli import ExperimentCLI
+from dsrnss.models.class_path import own_classes
+from dsrnss.models.segmentor import Segmentor
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.history import DataWait
 from dsrnss.training.callbacks.predictions import PredictionWriter
@@ -126,8 +129,7 @@ def _say_next(cli: ExperimentCLI) -> None:
             next_step(["dsrnss", "data", "validate-submission", writer.path])
             return
     if cli.command != "fit":
-        checkpoint = cli.ckpt_path or cli.weights_alone or "CHECKPOINT"
-        next_step(["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, "--out", "out"])
+        next_step(_segmenting(cli, cli.ckpt_path or cli.weights_alone or "CHECKPOINT"))
         return
     _say_waiting(cli)
     if cli.run_folder is not None:
@@ -136,5 +138,13 @@ def _say_next(cli: ExperimentCLI) -> None:
     if last is not None and last.is_file():
         next_step(
             ["dsrnss", "validate", *config, "--ckpt_path", last],
-            ["dsrnss", "segment", "PHOTO.jpg", "--model", last, "--out", "out"],
+            _segmenting(cli, last),
         )
+
+
+def _segmenting(cli: ExperimentCLI, checkpoint: str | Path) -> list[str | Path]:
+    """The command that segments by a checkpoint; it imports nothing of the user's unless it is told to."""
+    student = getattr(cli.model, "student", None)
+    paths = own_classes(student.config).values() if isinstance(student, Segmentor) else ()
+    imports = [word for name in sorted({path.rpartition(".")[0] for path in paths}) for word in ("--import", name)]
+    return ["dsrnss", "segment", "PHOTO.jpg", "--model", checkpoint, *imports, "--out", "out"]

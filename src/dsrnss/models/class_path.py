@@ -131,7 +131,7 @@ def check_imported(config: NetworkConfig, source: str) -> None:
         if module not in sys.modules:
             raise CheckpointError(
                 f"'{source}': the network's {kind} is '{path}', code that is not part of dsrnss. If you know it, "
-                f"import it first: `import {module}` in Python, `--import {module}` on the command line."
+                f"import it first: `import {module}`."
             )
         # not getattr: a module may import others when it is asked for a name
         found = vars(sys.modules[module]).get(name)

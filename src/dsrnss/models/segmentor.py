@@ -56,6 +56,19 @@ class Segmentor(nn.Module):
         self.multiple = int(getattr(backbone, "multiple", 1))
         """`predict` pads pictures by their edge to a multiple of this."""
 
+    def check_crops(self, images: Tensor) -> None:
+        """See that a batch (B, 3, H, W) for training is not too small.
+
+        Raises:
+            ConfigError: If it is.
+        """
+        height, width = images.shape[-2:]
+        if min(height, width) < self.smallest_side:
+            raise ConfigError(
+                f"Crops of {height}x{width} are too small for {self.config}: its coarsest map would be empty. Take "
+                f"{self.smallest_side} pixels a side at least (crop_size)."
+            )
+
     def view(self, images: Tensor) -> Tensor:
         """What the backbone sees of a batch: (B, 3, H, W) -> the same; HRDA halves it."""
         return images

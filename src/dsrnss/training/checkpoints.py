@@ -78,8 +78,8 @@ def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path
     others = sorted({str(path) for path in (root / LOGS).rglob("*.ckpt")})
     more = f" Checkpoints of other experiments: {', '.join(others[:5])}." if others else ""
     raise CheckpointError(
-        f"--ckpt_path last: no checkpoint of '{experiment}' in {' or '.join(map(str, places))}.{more}\n"
-        "Train first, without --ckpt_path; or name a file; or say with --trainer.default_root_dir where "
+        f"ckpt_path: last: no checkpoint of '{experiment}' in {' or '.join(map(str, places))}.{more}\n"
+        "Train first, without ckpt_path; or name a file; or say by trainer.default_root_dir where "
         f"'{LOGS}' is."
     )
 
@@ -107,7 +107,7 @@ def locate(path: str) -> Path | None:
         return None
     if file.is_dir():
         inside = sorted(map(str, file.rglob("*.ckpt")))
-        raise CheckpointError(f"--ckpt_path {path} is a folder.{did_you_mean(path, inside)}")
+        raise CheckpointError(f"ckpt_path: '{path}' is a folder.{did_you_mean(path, inside)}")
     beside = sorted(map(str, file.parent.glob("*.ckpt"))) if file.parent.is_dir() else []
     raise CheckpointError(
         f"Checkpoint '{path}' not found.{did_you_mean(path, beside, show_all=bool(beside))} "

@@ -99,7 +99,7 @@ def test_an_experiment_without_the_test_set_is_refused(tmp_path, trainer):
     with pytest.raises(ConfigError, match=r"split 'test' of ACDC.*other .DarkZurich val."):
         SubmissionWriter(tmp_path / "s.zip", "acdc").on_predict_start(trainer, TASK)
     trainer.world_size = 2
-    with pytest.raises(ConfigError, match="devices 1"):
+    with pytest.raises(ConfigError, match="devices: 1"):
         SubmissionWriter(tmp_path / "s.zip", "darkzurich").on_predict_start(trainer, TASK)
     with pytest.raises(ConfigError, match="Unknown benchmark"):
         SubmissionWriter(tmp_path / "s.zip", "cityscapes")

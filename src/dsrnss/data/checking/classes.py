@@ -102,7 +102,7 @@ def _nowhere(names: Sequence[str], one: LabelledSet) -> str:
     values = "raw values" if one.raw else "values"
     return (
         f"no label shows {_some(names)}: do the files hold other {values}? Else leave it out of labels.yaml, or accept "
-        "it by --allow absent-class."
+        "it: a problem of the kind absent-class."
     )
 
 

@@ -22,7 +22,7 @@ from dsrnss.models.weights.resolving import resolve
 from dsrnss.models.weights.unwrapping import Which
 from dsrnss.writing import write_atomically
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def convert_file(path: str | Path, out: Path, which: Which = "student", *, half:
     kept = {key: storable(value, half) for key, value in state.items()}
     data = save({key: value.clone().contiguous() for key, value in kept.items()}, metadata={"format": "pt"})
     write_atomically(out, data)
-    _LOG.info("%s", account)
+    _log.info("%s", account)
     return account
 
 

@@ -31,7 +31,7 @@ from dsrnss.models.weights.resolving import resolve
 from dsrnss.models.weights.unwrapping import Which
 from dsrnss.writing import write_atomically
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
@@ -127,7 +127,7 @@ def load_pretrained(path: str | Path, which: Which = "student", strict: bool = T
     config, label_space, card = plan(found, source)
     segmentor, account = _assemble(config, found, source, strict)
     if found.description is None or not account.complete:
-        _LOG.info("%s", account)
+        _log.info("%s", account)
     return Pretrained(segmentor.eval(), label_space, card, account)
 
 
@@ -180,7 +180,7 @@ def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True, wh
         raise CheckpointError(f"'{source}' ({contents.format}) holds no backbone.")
     own = backbone.state_dict()
     account = _fill(backbone, state, own, source, left_out, strict, _kinds(own, state, source))
-    _LOG.info("%s", account)
+    _log.info("%s", account)
     return account
 
 

@@ -12,7 +12,7 @@ from dsrnss.models.weights.registry import REGISTRY, Entry, Source
 LOCAL_FOLDER = Path("pretrained_models")
 """Below the current folder: where the authors keep the weights that a training begins with."""
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ADDRESS = re.compile(r"https?://[^\s/]+/\S+", re.IGNORECASE)
 
@@ -53,7 +53,7 @@ def obtain(entry: Entry) -> Path:
     """
     if cached(entry) is None:
         if (path := _put_by_hand(entry)) is not None:
-            _LOG.info("'%s' is taken from '%s'.", entry.name, path)
+            _log.info("'%s' is taken from '%s'.", entry.name, path)
             for source in entry.sources:
                 if source.file_name == path.name:
                     check(path, source)
@@ -90,7 +90,7 @@ def fetch_address(url: str) -> Path:
             "Face .../resolve/..., not .../blob/...)."
         )
     if not here:
-        _LOG.info("No checksum is known for '%s': there is nothing to compare what was downloaded with.", url)
+        _log.info("No checksum is known for '%s': there is nothing to compare what was downloaded with.", url)
     return path
 
 

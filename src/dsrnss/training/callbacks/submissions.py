@@ -55,14 +55,14 @@ class SubmissionWriter(Callback):
                 devices would write one file.
         """
         if trainer.world_size > 1:
-            raise ConfigError("A submission is one file: run `predict` with --trainer.devices 1.")
+            raise ConfigError("A submission is one file: predict with trainer.devices: 1.")
         if getattr(pl_module, "label_space", CITYSCAPES).names != CITYSCAPES.names:
             raise ConfigError(f"{self.benchmark.title} has the 19 classes of Cityscapes; this network has others.")
         sets: dict[str, SegmentationDataset] = trainer.datamodule.predict  # type: ignore[attr-defined]
         self._sets = [dataset if self._is_test_set(dataset) else None for dataset in sets.values()]
         if all(dataset is None for dataset in self._sets):
             raise ConfigError(
-                f"--submission {self.dataset.key} wants the split 'test' of {self.dataset.__name__} under "
+                f"A submission to {self.benchmark.title} wants the split 'test' of {self.dataset.__name__} under "
                 f"data.predict; there is {', '.join(f'{k} ({type(v).__name__} {v.split})' for k, v in sets.items())}."
             )
         self._add = self._open.enter_context(submission_archive(self.path, self.benchmark, self.threshold))
