@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.models.backbones.compact import COMPACT_VARIANTS
 from dsrnss.models.backbones.mit import MIT_VARIANTS
 from dsrnss.models.backbones.resnet import RESNET_VARIANTS, DilatedBasicBlock
@@ -37,7 +37,12 @@ def infer(contents: Contents, source: str) -> NetworkConfig:
         raise CheckpointError(f"'{source}' holds a VGG-16, which serves the alignment and segments nothing.")
     head, channels, classes = _name_head(contents, backbone, source)
     hrda = any(key.startswith("hrda_scale_attention.") for key in contents.state)
-    return NetworkConfig(backbone, head, channels or 256, classes, hrda=hrda)
+    try:
+        return NetworkConfig(backbone, head, channels or 256, classes, hrda=hrda)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"'{source}' holds tensors of another shape than those of any network, so it is not made: {error}"
+        ) from error
 
 
 def name_backbone(state: Mapping[str, Tensor], source: str) -> str:
