@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
@@ -25,7 +26,9 @@ Semantic segmentation of night scenes, learned from labelled day scenes and unla
   dsrnss segment PHOTO.jpg --out out            segment your own photographs
   dsrnss fit --config synthnight/adapt.yaml     train from an experiment file"""
 
-_OF_MEMORY = re.compile("allocate memory|out of memory|failed to map segment|can't start new thread", re.IGNORECASE)
+_OF_MEMORY = re.compile(
+    "allocate memory|out of memory|failed to map segment|create a primitive|can't start new thread", re.IGNORECASE
+)
 _OPTIONS = ("--help", "--version", "--debug", "-h")
 _EPILOG = "Every command has its own --help. --debug, anywhere, shows the traceback of an error."
 
@@ -74,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         try:
             return _report(error, words)
-        except MemoryError:  # too little for a message
+        except Exception:  # too little for a message
             os.write(sys.stderr.fileno(), b"error: Out of memory.\n")
             return 1
     return code
@@ -138,7 +141,8 @@ def _limit(error: Exception) -> str | None:
             f"A name holds '{error.object[error.start : error.end]}', which the encoding of this system's locale "
             f"({error.encoding}) has not: set PYTHONUTF8=1."
         )
-    if isinstance(error, MemoryError) or (isinstance(error, (ImportError, RuntimeError)) and _OF_MEMORY.search(said)):
+    of_memory = isinstance(error, (ImportError, RuntimeError)) and _OF_MEMORY.search(said)
+    if isinstance(error, MemoryError) or of_memory or _at_memory_limit():
         return (
             f"Out of memory ({said or 'the system gives no more'}): close other programs, raise the limit "
             "(`ulimit -v`), or take less at a time."
@@ -151,6 +155,18 @@ def _in_utf8() -> None:
     encoding = codecs.lookup(locale.getpreferredencoding(False)).name
     if os.name == "posix" and not sys.flags.utf8_mode and encoding != "utf-8":
         os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "dsrnss", *sys.argv[1:]])
+
+
+def _at_memory_limit() -> bool:
+    """Whether this process has nearly all of the memory that `ulimit -v` allows: libraries then fail in any way."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        return limit != resource.RLIM_INFINITY and pages * resource.getpagesize() > 0.95 * limit
+    except (ImportError, OSError):  # another system
+        return False
 
 
 def entry_point() -> NoReturn:

@@ -116,6 +116,5 @@ def _say(label: str, style: str, message: str) -> None:
 
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         console.print(Text.assemble((f"{label}:", style), " ", printable(message)))
-    except MemoryError:
-        # what is to be told may be just that
+    except Exception:  # where memory is short, what is to be told is just that, and rich meets it in many ways
         print(f"{label}: {printable(message)}", file=sys.stderr)

@@ -308,8 +308,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    turn = _TURNS.get(_orientation(image))
-    if turn is None:
+    if (turn := _TURNS.get(_orientation(image))) is None:
         return image
     # not ImageOps.exif_transpose: it writes all tags anew, which fails where another one is damaged
     upright = image.transpose(turn)

@@ -153,7 +153,8 @@ class Segmenter:
             logits = self.logits(images, "slide" if self.window else "whole", self.window)[0]
             labels, confidence = label_full_size(logits, (picture.height, picture.width))
         except (RuntimeError, MemoryError) as error:
-            if isinstance(error, MemoryError) or "memory" in str(error):
+            # the second is what oneDNN says of it
+            if isinstance(error, MemoryError) or any(word in str(error) for word in ("memory", "create a primitive")):
                 raise ImageError(
                     f"'{name}' needs more memory than {self.device} has free: lower the height, or give a window."
                 ) from error
