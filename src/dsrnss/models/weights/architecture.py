@@ -64,6 +64,8 @@ def name_backbone(state: Mapping[str, Tensor], source: str) -> str:
             f"'{source}' holds a ResNet of {_shown(depths)} {'basic' if basic else 'bottleneck'} blocks: that is none "
             f"of {', '.join(RESNET_VARIANTS)}. Are tensors missing from the file?"
         )
+    if "model.conv_stem.weight" in state and _size(state, "model.blocks.6.0.conv_pwl.weight") == 320:
+        return "timm/tf_efficientnet_lite0"
     if "features.0.weight" in state and _size(state, "features.28.weight") == 512:
         return "vgg16"
     raise CheckpointError(f"'{source}' holds no backbone that is known: neither a MiT, nor a ResNet, nor VGG-16.")
