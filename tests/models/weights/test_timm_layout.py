@@ -48,6 +48,17 @@ def test_a_file_of_timms_layout(name: str, file: str, tmp_path: Path) -> None:
     assert all(torch.equal(encoder.state_dict()[key], value) for key, value in pyramid.items())
 
 
+def test_metas_own_file_of_dinov2(tmp_path: Path) -> None:
+    name = "vit_small_patch14_reg4_dinov2"
+    state, encoder = timm.create_model(name).state_dict(), TimmEncoder(name)
+    named = {key.replace("reg_token", "register_tokens"): value for key, value in state.items()}
+    # there the class token has a position too
+    named["pos_embed"] = torch.cat((torch.zeros(1, 1, 384), named["pos_embed"]), dim=1)
+    torch.save({**named, "mask_token": torch.zeros(1, 384)}, tmp_path / "dinov2.pth")
+    assert load_backbone(encoder, tmp_path / "dinov2.pth").complete
+    assert torch.equal(encoder.model.reg_token, state["reg_token"])
+
+
 def test_position_embeddings_of_another_grid_are_interpolated(tmp_path: Path) -> None:
     save_file(timm.create_model("test_vit", img_size=96).state_dict(), tmp_path / "small.safetensors")
     encoder = TimmEncoder("test_vit")
