@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop, register_flop_formula
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula, sdpa_flop
 
 from dsrnss import NetworkConfig, build_segmentor
 
@@ -72,7 +72,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2, help="images of each domain a step")
     args = parser.parse_args()
     print(
-        "| network | M parameters | T multiply-adds an image | GB kept an image, float32 | bfloat16 | GB a step, float32 | bfloat16 |"
+        "| network | M parameters | T multiply-adds an image | GB kept an image, float32 | bfloat16 "
+        "| GB a step, float32 | bfloat16 |"
     )
     print("|---|---|---|---|---|---|---|")
     for name, config in NETWORKS.items():

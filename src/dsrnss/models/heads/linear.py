@@ -1,4 +1,4 @@
-"""A linear head: each map is normalised and classified, and the scores are added (DINOv2, arXiv 2304.07193, table 10)."""
+"""A linear head: each map is normalised and classified, and the scores are added, as DINOv2 is measured."""
 
 from collections.abc import Sequence
 
@@ -23,13 +23,11 @@ class LinearHead(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in in_channels)
         self.dropout = nn.Dropout2d(dropout)
-        self.classifiers = nn.ModuleList(
-            # one bias is enough
-            nn.Conv2d(channels, num_classes, 1, bias=level == 0)
-            for level, channels in enumerate(in_channels)
-        )
-        for classifier in self.classifiers:
-            initialise_classifier(classifier)
+        # one bias is enough
+        layers = [nn.Conv2d(channels, num_classes, 1, bias=level == 0) for level, channels in enumerate(in_channels)]
+        for layer in layers:
+            initialise_classifier(layer)
+        self.classifiers = nn.ModuleList(layers)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
