@@ -28,11 +28,6 @@ def test_other_wrong_labels_are_named_without_a_guess(tmp_path, write_png):
         read_label(write_png(tmp_path / "c.png", np.zeros((4, 4, 3))), CITYSCAPES)
 
 
-def test_plot_shows_what_a_sample_has(toy):
-    dataset = toy(references=True)
-    assert [axis.get_title() for axis in dataset.plot(dataset[1]).axes] == ["toy_1", "label", "reference"]
-
-
 def test_generator_needs_no_torch():
     code = (
         "import sys; from dsrnss.data.synthnight import generate; generate('val', 0); assert 'torch' not in sys.modules"

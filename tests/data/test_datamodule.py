@@ -69,7 +69,7 @@ def test_samples_do_not_depend_on_workers(toy):
 def test_start_continues_the_stream(toy):
     whole = batches(module(toy))
     resuming = module(toy)
-    resuming.load_state_dict({"batches_seen": 2})
+    resuming.load_state_dict({"seed": resuming.seed, "samples_seen": {"source": 4, "target": 4}})
     resumed = batches(resuming)
     assert all(same(a, b) for a, b in zip(whole[2:], resumed, strict=False))
     assert not same(whole[0], resumed[0])
@@ -87,7 +87,7 @@ def test_loading_leaves_the_global_random_state_alone(toy):
 def test_without_rare_class_sampling_each_sample_comes_once_an_epoch(toy):
     data = module(toy, target=None, rare_class_sampling=None)
     first = [name for batch in batches(data) for name in batch["source"]["name"]]
-    data.load_state_dict({"batches_seen": 5})
+    data.load_state_dict({"seed": data.seed, "samples_seen": {"source": 10, "target": 10}})
     second = [name for batch in batches(data) for name in batch["source"]["name"]]
     assert sorted(first) == sorted(second) == sorted(f"toy_{i}" for i in range(10))
     assert first != second

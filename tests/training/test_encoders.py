@@ -15,7 +15,7 @@ from dsrnss.adaptation.masking import MaskingConfig
 from dsrnss.adaptation.mixing import MixingConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
-from dsrnss.errors import ConfigError
+from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, parameter_groups
@@ -112,3 +112,10 @@ def test_a_backbone_that_does_not_tell_its_layers_is_named() -> None:
     network.backbone = nn.Conv2d(3, 4, 1)
     with pytest.raises(ConfigError, match=r"layers of the backbone Conv2d: expected a method `layer_ids`"):
         parameter_groups(network, OptimizerConfig(layer_decay=0.9))
+
+
+def test_a_run_cannot_begin_to_decay_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fit("compact", False, 1).save_checkpoint(tmp_path / "run.ckpt")
+    monkeypatch.setitem(PARTS, "optimizer", OptimizerConfig(lr=1e-3))
+    with pytest.raises(CheckpointError, match=r"layer_decay below 1 \(was True, is False\)"):
+        _fit("compact", False, 2, tmp_path / "run.ckpt")

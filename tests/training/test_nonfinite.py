@@ -105,7 +105,7 @@ class TestStop:
             assert torch.equal(value, states.before[2][f"student.{name}"]), name
         last = torch.load(tmp_path / "c/last.ckpt", weights_only=True)
         assert last["global_step"] == 2 and finite(last["state_dict"])
-        assert last["Given"]["batches_seen"] == (3 if on_exception else 2)
+        assert last["Given"]["samples_seen"]["source"] == (6 if on_exception else 4)
 
 
 class TestSkip:
@@ -125,7 +125,8 @@ class TestSkip:
                 assert same(value, after[name]), name
         assert after["method.bank._extra_state"]["entries"]
         assert finite(model.state_dict())
-        assert (trainer.global_step, trainer.datamodule.batches_seen) == (4, 4), "it counts as a step and as a batch"
+        counted = trainer.global_step, trainer.datamodule.samples_seen["source"]
+        assert counted == (4, 8), "it counts as a step and as a batch"
         assert not torch.equal(states.before[3]["student.head.conv_seg.weight"], after["student.head.conv_seg.weight"])
 
     def test_a_skipped_gradient_leaves_the_weights(self, task: Make, batches: Make, fit: Make) -> None:

@@ -15,7 +15,7 @@ from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
 from dsrnss.errors import CheckpointError
-from dsrnss.labels import LabelSpace
+from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.config import NetworkConfig
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask
@@ -104,6 +104,90 @@ def test_measuring_asks_for_no_switch_of_training(checkpoint: Path) -> None:
 def test_going_on_with_other_parts_names_the_switch(checkpoint: Path, part: str, switch: str) -> None:
     with pytest.raises(CheckpointError, match=f"switched off: to go on, set model.*{switch}"):
         L.Trainer(max_steps=5, **QUIET).fit(_task(**OFF[part]), datamodule=_data(), ckpt_path=checkpoint)
+
+
+def _classes(order: list[int], rename: dict[str, str] | None = None) -> LabelSpace:
+    """Cityscapes' classes in another order, some of them called otherwise."""
+    names = tuple((rename or {}).get(CITYSCAPES.names[index], CITYSCAPES.names[index]) for index in order)
+    return LabelSpace(names, tuple(CITYSCAPES.palette[index] for index in order), feature_distance=(6,))
+
+
+class TestClasses:
+    def test_another_order_is_refused(self, checkpoint: Path) -> None:
+        swapped = _classes([1, 0, *range(2, 19)])
+        with pytest.raises(
+            CheckpointError, match=r"same classes in another order \(class 0 is 'road', here 'sidewalk'"
+        ):
+            _run("test", _task(label_space=swapped), checkpoint)
+        with pytest.raises(CheckpointError, match="check_classes: false"):
+            L.Trainer(max_steps=5, **QUIET).fit(_task(label_space=swapped), datamodule=_data(), ckpt_path=checkpoint)
+        with pytest.raises(CheckpointError, match="another order"):
+            _task(label_space=swapped).load_weights(checkpoint)
+
+    def test_other_names_are_refused_and_named(self, checkpoint: Path) -> None:
+        other = _classes([*range(19)], {"bus": "tram"})
+        with pytest.raises(CheckpointError, match="other classes: without 'tram' and with 'bus'"):
+            _task(label_space=other).load_weights(checkpoint)
+
+    def test_it_may_be_meant(self, checkpoint: Path) -> None:
+        task = _task(label_space=_classes([*range(19)], {"bus": "tram"}), check_classes=False)
+        task.load_weights(checkpoint)
+        _run("test", task, checkpoint)
+        assert "night" in task.results
+
+
+class Rates(L.Callback):
+    """The settings of each group of the optimiser at each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[tuple[float, float]]] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.seen.append([(group["lr"], group["weight_decay"]) for group in trainer.optimizers[0].param_groups])
+
+
+class TestSettings:
+    def _rates(self, checkpoint: Path, steps: int, **options: Any) -> list[list[tuple[float, float]]]:
+        rates = Rates()
+        trainer = L.Trainer(max_steps=steps, callbacks=[rates], limit_val_batches=0, **QUIET)
+        trainer.fit(_task(**options), datamodule=_data(), ckpt_path=checkpoint, weights_only=True)
+        return rates.seen
+
+    def test_the_optimisers_settings_are_those_of_today(self, checkpoint: Path) -> None:
+        optimizer = OptimizerConfig(lr=1e-3, backbone_lr_factor=0.5, weight_decay=0.2)
+        ((head, bias, backbone, _),) = self._rates(checkpoint, 5, optimizer=optimizer)
+        factor = 1 - 4 / 100
+        assert head == pytest.approx((1e-3 * factor, 0.2)) and bias == pytest.approx((1e-3 * factor, 0.0))
+        assert backbone == pytest.approx((5e-4 * factor, 0.2))
+
+    def test_an_extended_run_does_not_begin_at_zero(self, checkpoint: Path, tmp_path: Path) -> None:
+        short = ScheduleConfig(warmup_steps=0, max_steps=6)
+        trainer = L.Trainer(max_steps=6, limit_val_batches=0, **QUIET)
+        trainer.fit(_task(schedule=short), datamodule=_data(), ckpt_path=checkpoint, weights_only=True)
+        trainer.save_checkpoint(tmp_path / "done.ckpt")
+        longer = ScheduleConfig(warmup_steps=0, max_steps=12)
+        seen = self._rates(tmp_path / "done.ckpt", 12, schedule=longer)
+        assert [step[0][0] for step in seen] == pytest.approx([3e-2 * (1 - step / 12) for step in range(6, 12)])
+
+    @pytest.mark.parametrize("changed", [{"seed": 1}, {"weights": "demo"}])
+    def test_what_cannot_change_is_named(self, checkpoint: Path, changed: dict[str, Any]) -> None:
+        ((name, value),) = changed.items()
+        before = {"seed": 0, "weights": "random"}[name]
+        with pytest.raises(CheckpointError, match=rf"model\.{name} \(was {before}, is {value}\)"):
+            self._rates(checkpoint, 5, **changed)
+
+    def test_the_seed_of_the_data_cannot_change(self, checkpoint: Path) -> None:
+        data = _data()
+        data.seed = 3
+        with pytest.raises(CheckpointError, match=r"data\.seed was 0 and is 3"):
+            L.Trainer(max_steps=5, **QUIET).fit(_task(), datamodule=data, ckpt_path=checkpoint, weights_only=True)
+
+    def test_batches_of_another_size_go_on_with_the_next_samples(self, checkpoint: Path) -> None:
+        data = _data()
+        data.source_batch_size = 1
+        trainer = L.Trainer(max_steps=6, limit_val_batches=0, **QUIET)
+        trainer.fit(_task(), datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        assert data.samples_seen == {"source": 4 * 2 + 2 * 1, "target": 6 * 2}
 
 
 def test_another_network_is_still_refused(checkpoint: Path) -> None:

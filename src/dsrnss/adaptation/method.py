@@ -39,6 +39,7 @@ from dsrnss.adaptation.records import Batch, Losses, StepOutput, StepRecord, Tar
 from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.teacher import EMATeacher, SelfTrainingConfig
+from dsrnss.errors import ConfigError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.hrda import detail_offset
 from dsrnss.models.segmentor import Segmentor, SegmentorOutput, split_output
@@ -179,8 +180,17 @@ class DSRNSS(nn.Module):
                 with `image` and, where there are such, `reference`, `flow` (B, 2, H, W) and `confidence` (B, 1, H, W).
             step: 0-based optimiser step.
             epoch: 0-based epoch.
+
+        Raises:
+            ConfigError: If the images are smaller than the network can take.
         """
         images, labels = batch["source"]["image"], batch["source"]["label"]
+        height, width = images.shape[-2:]
+        if min(height, width) < student.smallest_side:
+            raise ConfigError(
+                f"Crops of {height}x{width} are too small for {student.config}: its coarsest map would be empty. Take "
+                f"{student.smallest_side} pixels a side at least (crop_size)."
+            )
         self.teacher.update(student, step)
         if "target" not in batch:
             images = self.augment_source(images)
@@ -285,6 +295,10 @@ class DSRNSS(nn.Module):
         detail_weight = self.config.hrda.detail_weight
         return segmentation_loss(self.criterion, output, labels, weights, detail_weight=detail_weight)
 
+    def refines(self, target: Mapping[str, Any]) -> bool:
+        """Whether pseudo-labels of a target batch are refined by its day reference."""
+        return "reference" in target and self.aligner is not None and self.config.refinement.enabled
+
     @torch.no_grad()
     def pseudo_label(self, target: Mapping[str, Any]) -> Target:
         """Pseudo-labels of the target, refined by its day reference.
@@ -292,11 +306,12 @@ class DSRNSS(nn.Module):
         Args:
             target: `image`, and optionally `reference`, `flow` and `confidence`.
         """
-        images, reference = target["image"], target.get("reference")
+        images: Tensor = target["image"]
+        reference: Any = target.get("reference")
         adapt_to_day = self.config.self_training.adapt_to_reference
         if adapt_to_day and reference is not None and uniform(0, 1, self.generator) < 0.5:
             return Target(reference, pseudo_labels(self.teacher(reference).softmax(1), self.config.mixing), True)
-        if reference is None or self.aligner is None or not self.config.refinement.enabled:
+        if self.aligner is None or not self.refines(target):
             return Target(images, pseudo_labels(self.teacher(images).softmax(1), self.config.mixing))
         logits_trg, logits_ref = self.teacher(torch.cat((images, reference))).chunk(2)
         given = Alignment(target["flow"], target.get("confidence")) if "flow" in target else None

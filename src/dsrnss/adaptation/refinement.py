@@ -86,7 +86,9 @@ def refine(
     """
     config = config or RefinementConfig()
     trust = normalised_entropy(logits_trg).mean((1, 2)) ** config.gamma
-    blend = logits_trg.new_full((1, 1, 1, 1), 0.5) if confidence is None or config.disable_p else confidence
+    blend = logits_trg.new_full((1, 1, 1, 1), 0.5)
+    if confidence is not None and not config.disable_p:
+        blend = confidence.to(logits_trg.dtype)
     if not config.disable_m:
         blend = torch.maximum(blend, large_static_mask(logits_trg, logits_ref, large_static))
     blend = trust[:, None, None, None] * blend

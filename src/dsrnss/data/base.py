@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -19,9 +19,6 @@ from dsrnss.data.parallel import Progress
 from dsrnss.errors import DataError
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
 from dsrnss.pictures import Header, read_ids
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -123,23 +120,6 @@ class SegmentationDataset(Dataset[Sample], ABC):
             workers: Processes; None: one a core.
             progress: Called with (samples done, samples in all).
         """
-
-    def plot(self, sample: Sample) -> "Figure":
-        """Draw a sample: picture, label and reference side by side, as far as there."""
-        from matplotlib.figure import Figure
-
-        panels: dict[str, npt.NDArray[np.uint8]] = {sample["name"]: sample["image"].permute(1, 2, 0).numpy()}
-        if "label" in sample:
-            panels["label"] = self.label_space.colorize(sample["label"].numpy())
-        if "reference" in sample:
-            panels["reference"] = sample["reference"].permute(1, 2, 0).numpy()
-        figure = Figure(figsize=(5 * len(panels), 3), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axis, (title, panel) in zip(axes, panels.items(), strict=True):
-            axis.imshow(panel)
-            axis.set_title(title, fontsize=9)
-            axis.set_axis_off()
-        return figure
 
 
 BoxChooser = Callable[[Size, Tensor | None, str], Box]

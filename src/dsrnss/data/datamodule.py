@@ -12,7 +12,7 @@ from dsrnss.data.base import SegmentationDataset, Size
 from dsrnss.data.checking.quick import check_crop_size, quick_check
 from dsrnss.data.loading import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
 from dsrnss.data.sampling import ClassSampler, RareClassSampling
-from dsrnss.errors import ConfigError
+from dsrnss.errors import CheckpointError, ConfigError, check_range
 
 _DEFAULT_SAMPLING = RareClassSampling()
 _SETS = {"validate": "val", "test": "test", "predict": "predict"}
@@ -51,7 +51,7 @@ class AdaptationDataModule(LightningDataModule):
         seed: Seed of all draws.
 
     Attributes:
-        batches_seen: Training batches of all runs so far, this process's.
+        samples_seen: Training samples of all runs and processes so far, of `source` and of `target`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class AdaptationDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_numbers(crop_size, (source_batch_size, target_batch_size, eval_batch_size), workers, flip)
+        _check_numbers(crop_size, (source_batch_size, target_batch_size, eval_batch_size), workers, flip, cat_max_ratio)
         self.source = source
         self.target = target
         self.val = dict(val or {})
@@ -87,7 +87,7 @@ class AdaptationDataModule(LightningDataModule):
         self.cat_max_ratio = cat_max_ratio
         self.flip = flip
         self.seed = seed
-        self.batches_seen = 0
+        self.samples_seen = {"source": 0, "target": 0}
         self._class_sampler: ClassSampler | None = None
 
     def setup(self, stage: str) -> None:
@@ -155,10 +155,10 @@ class AdaptationDataModule(LightningDataModule):
     def train_dataloader(self) -> CombinedLoader:
         """Batches of source and target together."""
         batches = self.batches_per_epoch()
-        loaders = {"source": self._train_loader(self._source_stream(), self.source_batch_size, batches)}
+        loaders = {"source": self._train_loader("source", self._source_stream(), self.source_batch_size, batches)}
         if self.target is not None:
             stream = TrainStream(self.target, self.crop_size, seed=self.seed, stream=_TARGET_STREAM, flip=self.flip)
-            loaders["target"] = self._train_loader(stream, self.target_batch_size, batches)
+            loaders["target"] = self._train_loader("target", stream, self.target_batch_size, batches)
         return CombinedLoader(loaders, "min_size")
 
     def val_dataloader(self) -> list[Loader]:
@@ -174,17 +174,30 @@ class AdaptationDataModule(LightningDataModule):
         return self._eval_loaders(self.predict)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Count the training batches that are used, not those that are fetched ahead."""
-        self.batches_seen += self.trainer is not None and self.trainer.training
+        """Count the samples that are used, not those that are fetched ahead."""
+        if self.trainer is not None and self.trainer.training:
+            world, _ = self._processes()
+            self.samples_seen["source"] += self.source_batch_size * world
+            self.samples_seen["target"] += self.target_batch_size * world
         return batch
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Where the streams are, for the checkpoint."""
-        return {"batches_seen": self.batches_seen}
+        return {"seed": self.seed, "samples_seen": dict(self.samples_seen)}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from where `state_dict` was."""
-        self.batches_seen = state_dict["batches_seen"]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was, with batches of whatever size.
+
+        Raises:
+            CheckpointError: If the streams have another seed.
+        """
+        training = self.trainer is None or self.trainer.state.fn == "fit"
+        if training and state_dict["seed"] != self.seed:
+            raise CheckpointError(
+                f"data.seed was {state_dict['seed']} and is {self.seed}: the order of the samples cannot change on the "
+                "way. Leave it as it was, or start a new run from the weights."
+            )
+        self.samples_seen = dict(state_dict["samples_seen"])
 
     def source_size(self) -> Size:
         """(height, width) of the source pictures before cropping."""
@@ -217,11 +230,11 @@ class AdaptationDataModule(LightningDataModule):
             stream.attempts = rcs.attempts
         return stream
 
-    def _train_loader(self, stream: TrainStream, batch_size: int, batches: int) -> Loader:
+    def _train_loader(self, name: str, stream: TrainStream, batch_size: int, batches: int) -> Loader:
         world, rank = self._processes()
 
         def start() -> int:
-            return self.batches_seen * batch_size * world
+            return self.samples_seen[name]
 
         sampler = PositionSampler(batches * batch_size, start, world, rank)
         return make_loader(stream, batch_size, self.workers, sampler=sampler, seed=self.seed)
@@ -238,15 +251,17 @@ class AdaptationDataModule(LightningDataModule):
         return {"fit": self.val, "validate": self.val, "test": self.test, "predict": self.predict}.get(stage, {})
 
 
-def _check_numbers(crop: tuple[int, int], batch_sizes: tuple[int, ...], workers: int, flip: float) -> None:
+def _check_numbers(
+    crop: tuple[int, int], batch_sizes: tuple[int, ...], workers: int, flip: float, cat_max_ratio: float
+) -> None:
     if min(crop) < 1:
         raise ConfigError(f"crop_size must be two positive numbers (height, width), not {crop}.")
     if min(batch_sizes) < 1:
         raise ConfigError(f"Batch sizes must be at least 1, not {min(batch_sizes)}.")
     if workers < 0:
         raise ConfigError(f"workers must be 0 or more, not {workers}.")
-    if not 0 <= flip <= 1:
-        raise ConfigError(f"flip is a probability, 0 to 1, not {flip}.")
+    check_range("flip", flip, 0, 1)
+    check_range("cat_max_ratio", cat_max_ratio, 0.01, 1)
 
 
 def _describe(dataset: SegmentationDataset) -> str:

@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, d
 from dsrnss.data.base import Sample, SegmentationDataset, Size
 from dsrnss.data.boxes import Box
 from dsrnss.data.originals import invalid_mask, original_size
-from dsrnss.data.parallel import single_thread
 from dsrnss.data.sampling import ClassSampler
 from dsrnss.data.transforms import (
     WantedClass,
@@ -26,6 +25,7 @@ from dsrnss.data.transforms import (
     random_label_box,
     to_model_input,
 )
+from dsrnss.data.workers import start_worker
 from dsrnss.errors import ConfigError, DataError, DsrnssError
 from dsrnss.labels import IGNORE_INDEX
 
@@ -215,7 +215,7 @@ def make_loader(
         num_workers=workers,
         persistent_workers=training and workers > 0,
         collate_fn=collate,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
         # creating an iterator must not draw from the global generator, whose state is part of a checkpoint
         generator=torch.Generator().manual_seed(seed),
@@ -243,7 +243,3 @@ def collate(samples: list[Batch] | DsrnssError) -> Batch | DsrnssError:
         )
     batch: Batch = default_collate(samples)
     return batch
-
-
-def _start_worker(_: int) -> None:
-    single_thread()

@@ -62,6 +62,38 @@ _TODAY: Mapping[str, Callable[[str], list[str]]] = {_GPUS: _gpus, _PRECISION: _p
 """Options of the paper's README -> the words that stand for them and a value today."""
 
 
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """See that the trainer's options are such that the data and the method can follow.
+
+    Args:
+        trainer: The `trainer` part of an experiment.
+
+    Raises:
+        UsageError: If not, saying what to set instead.
+    """
+    if trainer["max_steps"] < 1:
+        raise UsageError("trainer.max_steps: expected 1 or more: the learning rate falls to 0 at that step.")
+    if trainer.get("accumulate_grad_batches", 1) < 1:
+        raise UsageError("trainer.accumulate_grad_batches: expected 1 or more.")
+    if trainer.get("overfit_batches"):
+        raise UsageError(
+            "trainer.overfit_batches: the samples of a training are drawn one by one and never repeat. To train on few "
+            "pictures, give a data set of few pictures; limit_train_batches shortens an epoch."
+        )
+    if str(trainer.get("strategy", "auto")) in ("ddp_spawn", "ddp_fork", "ddp_notebook"):
+        raise UsageError(f"trainer.strategy: expected 'auto' or 'ddp', not '{trainer['strategy']}'.")
+
+
+def check_seed(seed: object) -> None:
+    """See that a seed is one that numpy and torch take.
+
+    Raises:
+        UsageError: If not.
+    """
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise UsageError(f"seed_everything: expected a whole number from 0 to {2**32 - 1}, not {seed}.")
+
+
 def check_hardware(trainer: Mapping[str, Any]) -> None:
     """See that the asked-for accelerator exists.
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from jsonargparse import Namespace
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -16,15 +18,16 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from dsrnss.data.submission.archive import benchmarks
 from dsrnss.errors import DsrnssError, UsageError
-from dsrnss.experiment import arguments, loggers
+from dsrnss.experiment import arguments, loggers, slurm
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment.default_callbacks import default_callbacks, predictions_folder
 from dsrnss.experiment.explain import Context, check_groups, explain
 from dsrnss.experiment.files import ExperimentFile
-from dsrnss.experiment.interruption import interruptible
 from dsrnss.experiment.quiet import hush
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.panels import ImagePanels
+from dsrnss.training.callbacks.stopping import StopOnSignal
+from dsrnss.writing import prepare_folder
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
@@ -76,6 +79,7 @@ class ExperimentCLI(LightningCLI):
         self.name = experiments.experiment_name([file.path for file in files])
         self.run_folder: Path | None = None
         self.ckpt_path: str | None = None
+        self.stopping = StopOnSignal(self.save)
         super().__init__(
             model_class,
             data_class,
@@ -111,21 +115,26 @@ class ExperimentCLI(LightningCLI):
         keys = [action.dest for action in parser._actions if action.dest not in (argparse.SUPPRESS, "help", "config")]
         context = Context(keys, self.files, args[2 * len(self.files) :])
         check_groups(context)
+        for word in context.args:
+            if (key := word.removeprefix("--").partition("=")[0]) in LINKS:
+                raise UsageError(f"'{key}' follows '{LINKS[key]}': set that instead.")
         try:
-            self.config = parser.parse_args(args)
+            self.config = expanded(parser.parse_args(args))
         except argparse.ArgumentError as error:
             raise UsageError(explain(error.message, context)) from error
+        arguments.check_seed(self.config.get("seed_everything"))
 
     def before_instantiate_classes(self) -> None:
         """Check the machine and the checkpoint before anything is built."""
         trainer = self.config["trainer"]
         arguments.check_hardware(trainer)
         loggers.check_installed(trainer.get("logger"))
-        if trainer["max_steps"] < 1:
-            raise UsageError("trainer.max_steps: expected 1 or more: the learning rate falls to 0 at that step.")
+        arguments.check_trainer(trainer)
         if "16" in str(trainer.get("precision")) and arguments.runs_on_cpu(trainer):
             _log.info("half precision is slower than full precision on a CPU; running in 32-true.")
             trainer["precision"] = "32-true"
+        if self.command == "fit" and self.config["checkpoint"].get("dirpath"):
+            prepare_folder(self.config["checkpoint"]["dirpath"])
         self.ckpt_path = self._find_checkpoint(self.config["ckpt_path"])
 
     def instantiate_classes(self) -> None:
@@ -142,6 +151,11 @@ class ExperimentCLI(LightningCLI):
             raise
 
     def _find_checkpoint(self, path: str | None) -> str | None:
+        if path is None and self.command == "fit":
+            requeued = slurm.checkpoint_of_this_job(self.root, self.name)
+            if requeued is not None:
+                _log.info("this SLURM job was put back into the queue: it goes on from %s.", requeued)
+                return str(requeued)
         if path is None:
             if self.command != "fit":
                 _log.info("no --ckpt_path: these are the weights that the experiment starts from.")
@@ -185,7 +199,7 @@ class ExperimentCLI(LightningCLI):
         self.parser.callback_keys = [key for key in self.parser.callback_keys if key not in unused]
         kwargs["callbacks"] = default_callbacks(
             self.command,
-            _as_list(config.get("callbacks")),
+            [*_as_list(config.get("callbacks")), self.stopping],
             config,
             logs=logs,
             name=self.name,
@@ -194,7 +208,13 @@ class ExperimentCLI(LightningCLI):
         )
         plugins = _as_list(config.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            kwargs["plugins"] = [*plugins, checkpoints.AtomicCheckpointIO()]
+            plugins.append(checkpoints.AtomicCheckpointIO())
+        if slurm.job_id() is not None:
+            # Lightning looks there for checkpoints of whatever job; ours are in their run's folder
+            kwargs["default_root_dir"] = self.run_folder or self.root / checkpoints.LOGS
+            if not any(isinstance(plugin, SLURMEnvironment) for plugin in plugins):
+                plugins.append(SLURMEnvironment(auto_requeue=False))
+        kwargs["plugins"] = plugins
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, MisconfigurationException) as error:
@@ -202,7 +222,10 @@ class ExperimentCLI(LightningCLI):
             raise UsageError(f"trainer: {error}") from error
 
     def _loggers(self) -> list[Any]:
-        folder = checkpoints.claim_run(self.root, self.name, main_process=getattr(rank_zero_only, "rank", 0) == 0)
+        main_process = getattr(rank_zero_only, "rank", 0) == 0
+        folder = checkpoints.claim_run(self.root, self.name, main_process=main_process)
+        if main_process:
+            slurm.remember(folder)
         self.run_folder = folder
         return loggers.default_loggers(self.root, f"{checkpoints.LOGS}/{self.name}", folder.name)
 
@@ -216,23 +239,29 @@ class ExperimentCLI(LightningCLI):
         """Run the command, and leave the final weights in `last.ckpt`.
 
         Raises:
-            KeyboardInterrupt: If the user stopped it.
+            Stopped: If a signal stopped it.
         """
         method = getattr(self.trainer, self.command)
         # the scores are told class by class afterwards
         quiet = {"verbose": False}
         more = {"predict": {"return_predictions": False}, "test": quiet, "validate": quiet}.get(self.command, {})
         try:
-            with interruptible(self.trainer):
+            with self.stopping.listening():
                 # a checkpoint is tensors and plain values: nothing in it may run code
                 method(self.model, datamodule=self.datamodule, ckpt_path=self.ckpt_path, weights_only=True, **more)
         except BaseException:
             self.drop_empty_run()
             raise
-        if self.command == "fit" and self.last_checkpoint is not None:
+        if self.command == "fit":
             every = self.config["checkpoint"]["every_n_train_steps"]
-            if not self.last_checkpoint.is_file() or not every or self.trainer.global_step % every:
-                self.trainer.save_checkpoint(self.last_checkpoint)
+            last = self.last_checkpoint
+            if last is None or not last.is_file() or not every or self.trainer.global_step % every:
+                self.save()
+
+    def save(self) -> None:
+        """Write `last.ckpt`, if the run keeps checkpoints."""
+        if self.last_checkpoint is not None:
+            self.trainer.save_checkpoint(self.last_checkpoint)
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -241,6 +270,18 @@ class ExperimentCLI(LightningCLI):
         if not isinstance(callback, ModelCheckpoint) or callback.dirpath is None:
             return None
         return Path(callback.last_model_path or Path(callback.dirpath) / "last.ckpt")
+
+
+def expanded(value: Any) -> Any:
+    """A configuration in which every `~/...` is the path that it stands for: no shell has seen it."""
+    if isinstance(value, str) and (value == "~" or value.startswith("~/")):
+        return str(Path(value).expanduser())
+    if isinstance(value, Namespace | dict):
+        for key, inner in (vars(value) if isinstance(value, Namespace) else value).items():
+            value[key] = expanded(inner)
+    elif isinstance(value, list | tuple):
+        return type(value)(expanded(inner) for inner in value)
+    return value
 
 
 def label_space(data: Any) -> Any:

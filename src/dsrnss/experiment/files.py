@@ -57,7 +57,7 @@ def resolve(name: str) -> Path:
     Raises:
         UsageError: If there is none, naming the nearest ones.
     """
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.is_file():
         return path
     parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts

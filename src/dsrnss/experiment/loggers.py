@@ -1,6 +1,8 @@
 """Where a run is logged: TensorBoard and CSV in its folder, and what the experiment names besides."""
 
+import importlib
 import importlib.util
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from dsrnss.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 OPTIONAL = {
     "WandbLogger": ("wandb", "wandb"),
@@ -19,7 +23,7 @@ OPTIONAL = {
 
 
 def default_loggers(root: Path, name: str, version: str) -> list[Logger]:
-    """TensorBoard and CSV in one folder.
+    """TensorBoard and CSV in one folder; CSV alone where TensorBoard cannot be imported.
 
     Args:
         root: The folder that holds the logs.
@@ -27,6 +31,9 @@ def default_loggers(root: Path, name: str, version: str) -> list[Logger]:
         version: Of the run, below `name`.
     """
     place: dict[str, Any] = {"save_dir": root, "name": name, "version": version}
+    if not importable("torch.utils.tensorboard"):
+        _log.info("TensorBoard cannot be imported here: this run is logged to metrics.csv alone.")
+        return [CSVLogger(**place)]
     return [TensorBoardLogger(**place), CSVLogger(**place)]
 
 
@@ -38,6 +45,15 @@ def lacks_folder(loggers: Sequence[Any]) -> bool:
 def installed(module: str) -> bool:
     """Whether a module can be imported, without importing it."""
     return importlib.util.find_spec(module) is not None
+
+
+def importable(module: str) -> bool:
+    """Whether a module can really be imported: one that is installed may lack what it needs."""
+    try:
+        importlib.import_module(module)
+    except Exception:  # whatever a broken package stumbles over
+        return False
+    return True
 
 
 def check_installed(loggers: Any) -> None:

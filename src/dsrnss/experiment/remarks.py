@@ -10,11 +10,13 @@ from rich.console import Console
 
 from dsrnss.console import counted, next_step
 from dsrnss.experiment import files as experiments
+from dsrnss.experiment import slurm
 from dsrnss.experiment.cli import ExperimentCLI
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.history import DataWait
 from dsrnss.training.callbacks.predictions import PredictionWriter
 from dsrnss.training.callbacks.result_files import ResultFiles, print_results
+from dsrnss.training.callbacks.stopping import Stopped
 from dsrnss.training.callbacks.submissions import SubmissionWriter
 from dsrnss.training.schedule import ScheduleConfig
 
@@ -62,6 +64,19 @@ def after(cli: ExperimentCLI) -> int:
     return int(any(writer.faults for writer in _submissions(cli)))
 
 
+def stopped(cli: ExperimentCLI, stop: Stopped) -> None:
+    """Say where a run stopped and how it goes on; a job of SLURM is put back into its queue by SIGUSR1."""
+    last = cli.last_checkpoint if cli.command == "fit" else None
+    if last is None or not last.is_file():
+        _log.info("stopped by %s; nothing was saved.", stop.signal.name)
+        return
+    _log.info("stopped by %s after step %d; saved %s.", stop.signal.name, cli.trainer.global_step, last)
+    if stop.signal.name == "SIGUSR1" and cli.run_folder is not None:
+        slurm.put_back(cli.run_folder)
+    config = [word for file in cli.files for word in ("--config", experiments.short_name(file.path))]
+    next_step(["dsrnss", "fit", *config, "--ckpt_path", "last"])
+
+
 def _say_waiting(cli: ExperimentCLI) -> None:
     """Which share of the training went into waiting for data, and what to do if it was much."""
     callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
@@ -77,6 +92,8 @@ def _print_results(cli: ExperimentCLI) -> None:
     if cli.command in ("validate", "test") and results:
         print_results(Console(), results, cli.model.label_space)
     for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ResultFiles) and callback.failure is not None:
+            raise callback.failure
         if isinstance(callback, ResultFiles) and callback.folder is not None:
             print(f"\nWrote {callback.folder}", file=sys.stderr)
 

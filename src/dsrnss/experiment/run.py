@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from dsrnss.errors import CheckpointError, HardwareError
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment import remarks
-from dsrnss.experiment.cli import ExperimentCLI, build
+from dsrnss.experiment.cli import build
+from dsrnss.experiment.failures import typed_failures
+from dsrnss.training.callbacks.stopping import Stopped
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,29 +25,14 @@ def main(argv: Sequence[str]) -> int:
     """
     command, words = argv[0], list(argv[1:])
     paths, args = experiments.split_arguments(words)
-    cli = build(command, paths, ["--help"] if "--help-all" in args else args)
+    with typed_failures(lambda: None):
+        cli = build(command, paths, ["--help"] if "--help-all" in args else args)
     if command == "fit":
         remarks.before_fit(cli)
-    _run(cli)
-    if cli.trainer.is_global_zero:
-        return remarks.after(cli)
-    return 0
-
-
-def _run(cli: ExperimentCLI) -> None:
-    import torch
-
     try:
-        cli.run()
-    except torch.OutOfMemoryError as error:
-        raise HardwareError(
-            "The GPU's memory does not suffice. Smaller crops (--data.crop_size), smaller batches or "
-            f"--trainer.precision 16-mixed need less.\n{str(error).splitlines()[0]}"
-        ) from error
-    except RuntimeError as error:
-        if "Error(s) in loading state_dict" not in str(error):
-            raise
-        lines = [line.strip() for line in str(error).splitlines()[1:4]]
-        raise CheckpointError(
-            f"'{cli.ckpt_path}' is of another network than this experiment describes:\n" + "\n".join(lines)
-        ) from error
+        with typed_failures(lambda: cli.ckpt_path):
+            cli.run()
+    except Stopped as stop:
+        remarks.stopped(cli, stop)
+        raise
+    return remarks.after(cli) if cli.trainer.is_global_zero else 0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
-from dsrnss.errors import CheckpointError, ConfigError
+from dsrnss.errors import CheckpointError, ConfigError, check_range
 
 Part = str | dict[str, Any]
 """A backbone or a head: a name, a class path, or a mapping of `class_path` and `init_args`."""
@@ -49,6 +49,17 @@ class NetworkConfig:
     hrda: bool = False
     strides: tuple[int, int, int, int] | None = None
     dilations: tuple[int, int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: If a value is outside its range.
+        """
+        for name, most in _COUNTS.items():
+            check_range(f"network.{name}", getattr(self, name), 1, most)
+        for name in _RATES:
+            check_range(f"network.{name}", getattr(self, name), 0, 1)
 
     def __str__(self) -> str:
         """Backbone and head, for messages."""

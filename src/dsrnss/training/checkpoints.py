@@ -45,12 +45,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.fsync(file.fileno())
 
 
-def is_complete(path: Path) -> bool:
-    """Whether a checkpoint was written to its end: torch's format is a zip, whose directory comes last."""
+def damage(path: Path) -> str:
+    """What is wrong with the file of a checkpoint; empty if it is as it was written.
+
+    torch's format is a zip: its directory comes last, and each of its entries has a checksum.
+    """
     try:
-        return path.is_file() and zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # so damaged that even the question fails
-        return False
+        if not zipfile.is_zipfile(path):
+            return "it was not written or copied to its end"
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        return f"it cannot be read ({error})"
+    return "" if entry is None else f"the checksum of '{entry}' in it is wrong"
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a checkpoint was written to its end and has not changed since."""
+    return path.is_file() and not damage(path)
 
 
 def steps_done(path: str | Path) -> int:
@@ -77,9 +89,9 @@ def find_last(root: Path, experiment: str, folders: Iterable[Path] = ()) -> Path
     for folder in places[1:]:
         found += folder.glob("*.ckpt")
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        if is_complete(path):
+        if not (what := damage(path)):
             return path
-        _log.info("%s is incomplete and left out.", path)
+        _log.warning("%s is damaged and left out: %s.", path, what)
     others = sorted({str(path) for path in (root / LOGS).rglob("*.ckpt")})
     more = f" Checkpoints of other experiments: {', '.join(others[:5])}." if others else ""
     raise CheckpointError(
@@ -105,8 +117,8 @@ def check(path: str) -> Path:
             f"Checkpoint '{path}' not found.{did_you_mean(path, beside, show_all=bool(beside))} "
             "'last' takes the newest one of the experiment."
         )
-    if not is_complete(file):
-        raise CheckpointError(f"'{path}' is not a complete checkpoint: was it copied or written to its end?")
+    if what := damage(file):
+        raise CheckpointError(f"'{path}' is not a complete checkpoint: {what}. Copy it again, or take an older one.")
     return file
 
 

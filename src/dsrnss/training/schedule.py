@@ -1,12 +1,12 @@
 """Parameter groups, optimiser and learning rate (method section 1)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from dsrnss.errors import check_range
@@ -45,6 +45,8 @@ class OptimizerConfig:
         check_range("optimizer.backbone_lr_factor", self.backbone_lr_factor, 0)
         check_range("optimizer.weight_decay", self.weight_decay, 0)
         check_range("optimizer.layer_decay", self.layer_decay, 0, 1)
+        check_range("optimizer.betas", min(self.betas), 0)
+        check_range("optimizer.betas", max(self.betas), 0, 0.9999999)
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,24 @@ def _backbone_parts(
         rates[name] = rate * config.layer_decay ** (last - layer)
         parts[name] = [parameter for key, parameter in trained.items() if layers[key] == layer]
     return parts
+
+
+def apply_settings(optimizer: Optimizer, scheduler: LambdaLR, groups: Sequence[dict[str, Any]]) -> None:
+    """Give an optimiser that was restored from a checkpoint the settings of today, at the step where it is.
+
+    A checkpoint brings the learning rates, the weight decay and the betas that it was saved with.
+
+    Args:
+        optimizer: Restored, with groups of the same names.
+        scheduler: Restored; its factors are those of today.
+        groups: As `parameter_groups` gives them, each with the `betas` that it shall have.
+    """
+    for group, today in zip(optimizer.param_groups, groups, strict=True):
+        group |= {key: today[key] for key in ("weight_decay", "betas")} | {"initial_lr": today["lr"]}
+    scheduler.base_lrs = [today["lr"] for today in groups]
+    # also of a finished run that is extended: it stood at 0
+    for group, base, factor in zip(optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+        group["lr"] = base * factor(scheduler.last_epoch)
 
 
 def _group(name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The adaptation task: what Lightning has to know of the method (optimiser, logging, evaluation, checkpoints)."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from dsrnss.adaptation.alignment import Aligner
 from dsrnss.adaptation.method import DSRNSS, MethodConfig
@@ -20,15 +22,27 @@ from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
-from dsrnss.training.callbacks.pseudo_accuracy import PseudoAccuracy, measurable
+from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState
 from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
 from dsrnss.training.guard import NonfiniteGuard, OnNonfinite
 from dsrnss.training.initial import InitialWeights, read_network
 from dsrnss.training.predictions import Prediction, predict_batch
 from dsrnss.training.protocol import set_names, training_data
-from dsrnss.training.resume import check_resumable, leave_out_training
-from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig, build_optimizer
+from dsrnss.training.resume import (
+    SETTINGS_KEY,
+    check_description,
+    check_resumable,
+    check_settings,
+    leave_out_training,
+)
+from dsrnss.training.schedule import (
+    OptimizerConfig,
+    ScheduleConfig,
+    apply_settings,
+    build_optimizer,
+    parameter_groups,
+)
 
 
 class AdaptationTask(L.LightningModule):
@@ -51,6 +65,8 @@ class AdaptationTask(L.LightningModule):
         channels_last: Memory layout; much faster for convolutions on a CPU.
         seed: Seed of the method's draws; None: that of torch, which `seed_everything` sets.
         on_nonfinite: `stop` or `skip` the batch where a loss or a gradient is not finite.
+        check_classes: Refuse weights and checkpoints whose classes have other names, or another order, than those of
+            `label_space`.
         parts: The switches of the method, by the names of `MethodConfig`.
 
     Attributes:
@@ -77,6 +93,7 @@ class AdaptationTask(L.LightningModule):
         channels_last: bool = True,
         seed: int | None = None,
         on_nonfinite: OnNonfinite = "stop",
+        check_classes: bool = True,
         **parts: Any,
     ) -> None:
         super().__init__()
@@ -90,7 +107,15 @@ class AdaptationTask(L.LightningModule):
         self.method = self.method_class(self.student, label_space, config, aligner, criterion, seed)
         self.guard = NonfiniteGuard(on_nonfinite)
         self.results: dict[str, Scores] = {}
+        self.check_classes = check_classes
         self._initial: InitialWeights | None = InitialWeights(weights, backbone_weights)
+        self._settings = {
+            "model.weights": weights,
+            "model.backbone_weights": backbone_weights,
+            "model.seed": seed,
+            # the optimiser has its state by groups, which are others with a decay
+            "model.optimizer.layer_decay below 1": optimizer.layer_decay < 1,
+        }
         self._evaluation: Evaluation | None = None
         self._source_size: tuple[int, int] | None = None
 
@@ -102,12 +127,12 @@ class AdaptationTask(L.LightningModule):
         Raises:
             CheckpointError: If there is no such file, or it is of another network.
         """
-        read_network(self.student, path)
+        read_network(self.student, path, self.label_space if self.check_classes else None)
         self._begin()
 
     def _read_initial_weights(self) -> None:
         if self._initial is not None:
-            self._initial.read_into(self.student)
+            self._initial.read_into(self.student, self.label_space if self.check_classes else None)
             self._begin()
 
     def _begin(self) -> None:
@@ -122,17 +147,22 @@ class AdaptationTask(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the description of the network."""
         checkpoint[CARD_KEY] = describe(self.student.config, self.label_space, self.card())
+        checkpoint[SETTINGS_KEY] = self._settings
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """See what the checkpoint is good for.
 
         Raises:
-            CheckpointError: If training goes on with other parts than it began with, naming the switch.
+            CheckpointError: If its classes are others, or training goes on with other parts or settings than it began
+                with, naming them.
         """
         self._initial = None
+        if self.check_classes:
+            check_description(checkpoint.get(CARD_KEY), self.label_space)
         trainer = getattr(self, "_trainer", None)
         if trainer is None or trainer.state.fn == TrainerFn.FITTING:
             check_resumable(checkpoint, self)
+            check_settings(checkpoint, self._settings)
         else:
             leave_out_training(checkpoint, self)
 
@@ -176,6 +206,13 @@ class AdaptationTask(L.LightningModule):
                 raise ConfigError("source.class_balance needs class counts: train with an AdaptationDataModule.")
             self.method.balance(data.source_counts())
 
+    def on_train_start(self) -> None:
+        """Let the settings of today hold, not those that a checkpoint was saved with."""
+        (optimizer,), (scheduler,) = self.trainer.optimizers, self.trainer.lr_scheduler_configs
+        groups = parameter_groups(self.student, self.optimizer_config, self.method.criterion)
+        today = [{**group, "betas": self.optimizer_config.betas} for group in groups]
+        apply_settings(optimizer, cast(LambdaLR, scheduler.scheduler), today)
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Be ready to undo the batch."""
         new_step = batch_idx % self.trainer.accumulate_grad_batches == 0
@@ -193,10 +230,15 @@ class AdaptationTask(L.LightningModule):
         return {"loss": total, "record": record}
 
     def _log_pseudo_labels(self, record: StepRecord, batch: Batch) -> None:
-        if record.target is not None:
-            self.log("pseudo/share", record.target.pseudo.share)
+        if record.target is None:
+            return
+        self.log("pseudo/share", record.target.pseudo.share)
         for stage, labels in measurable(record, batch).items():
             self.log(f"pseudo/accuracy_{stage}", pixel_accuracy(labels, batch["target"]["label"]))
+        if record.target.is_reference and "label" in batch["target"]:
+            # Lightning would log the numbers of an earlier step again
+            for stage in STAGES if self.method.refines(batch["target"]) else STAGES[1:]:
+                self.log(f"pseudo/accuracy_{stage}", math.nan)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Refuse gradients that are not finite; those that a gradient scaler made so are its own affair."""

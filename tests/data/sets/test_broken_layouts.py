@@ -241,12 +241,3 @@ def test_facts_stand_at_the_class(name):
     assert kind.url.startswith("http") and kind.paper and kind.licence
     assert len(kind.official_size) == 2 and set(kind.splits) <= kind.counts.keys()
     assert len(kind().classes) == len(kind().palette) == 19
-
-
-@pytest.mark.parametrize("name", SETS)
-def test_plot_shows_a_sample(name, copy, miniatures):
-    root, kind = copy(name)
-    options = {"split_file": miniatures.bdd100k_list(root)} if name == "BDD100kNight" else {}
-    dataset = kind(root=root, **options)
-    figure = dataset.plot(dataset[0])
-    assert len(figure.axes) == 1 + dataset.labelled + dataset.references

@@ -85,3 +85,32 @@ def test_the_table_holds_every_mean(measured):
     assert rows["mean, classes that occur"] == [f"{100 * measured.mean_iou_present:.1f}"] * 2
     assert rows["UIoU"] == [f"{100 * measured.mean_uiou:.1f}", "-"]
     assert rows["terrain"] == ["-", "-"]
+
+
+def test_results_go_elsewhere_where_the_folder_refuses(tmp_path, measured, caplog):
+    caplog.set_level("INFO", "dsrnss")
+    (tmp_path / "last_test").write_text("in the way")
+    checkpoint, fallback = tmp_path / "last.ckpt", tmp_path / "results"
+    files = ResultFiles(fallback)
+    trainer = SimpleNamespace(is_global_zero=True, ckpt_path=checkpoint, global_step=3)
+    module = SimpleNamespace(results={"night": measured}, label_space=CITYSCAPES)
+    files.on_test_start(trainer, module)
+    assert f"The results go to '{fallback}'" in caplog.text and not fallback.exists()
+    files.on_test_end(trainer, module)
+    assert files.folder == fallback and (fallback / "night.json").is_file()
+
+
+def test_scores_are_not_lost_with_their_file(tmp_path, measured):
+    files = ResultFiles(tmp_path / "results")
+    trainer = SimpleNamespace(is_global_zero=True, ckpt_path=None, global_step=3)
+    module = SimpleNamespace(results={"night": measured}, label_space=CITYSCAPES)
+    files.on_test_start(trainer, module)
+    (tmp_path / "results").write_text("in the way now")
+    files.on_test_end(trainer, module)
+    assert files.folder is None and isinstance(files.failure, OutputError)
+
+
+def test_nowhere_to_write_is_said_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        ResultFiles(tmp_path / "file").on_test_start(SimpleNamespace(is_global_zero=True, ckpt_path=None), None)

@@ -1,5 +1,6 @@
 """Callbacks that follow a run."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ class History(L.Callback):
         """Take the step's values."""
         values = trainer.callback_metrics
         for name, key in self.followed.items():
-            if key in values:
+            if key in values and not math.isnan(values[key]):
                 self._since[name].append(float(values[key]))
         if trainer.global_step % self.every == 0:
             for name, since in self._since.items():

@@ -12,7 +12,7 @@ from torch import Tensor
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.training.predictions import Prediction, each_prediction
 from dsrnss.training.protocol import training_data
-from dsrnss.writing import atomic
+from dsrnss.writing import atomic, prepare_folder
 
 LABELS, COLOURS = "labelTrainIds", "labelColor"
 
@@ -30,6 +30,14 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__("batch")
         self.folder = folder
         self.written: int = 0
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See that something can be written, before hours are spent.
+
+        Raises:
+            OutputError: If not.
+        """
+        prepare_folder(self.folder)
 
     def write_on_batch_end(
         self,

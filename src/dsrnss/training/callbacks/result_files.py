@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,11 +14,14 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
+from dsrnss.errors import OutputError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import Scores
 from dsrnss.reporting.result_plots import draw_bars, draw_confusion
 from dsrnss.reporting.tables import print_scores
-from dsrnss.writing import atomic
+from dsrnss.writing import atomic, prepare_folder
+
+_log = logging.getLogger(__name__)
 
 _MORE_ROWS = {"mean, classes that occur": "mIoU_present", "UIoU": "UIoU"}
 
@@ -26,15 +30,28 @@ class ResultFiles(Callback):
     """Writes the results of a test into the folder `<checkpoint>_test` beside the checkpoint.
 
     Args:
-        fallback: Where to, when no checkpoint file is tested.
+        fallback: Where to, when no checkpoint file is tested or nothing can be written beside it.
 
     Attributes:
         folder: Where the results of the last test are; None before it.
+        failure: Why they could not be written; the scores are told all the same.
     """
 
     def __init__(self, fallback: Path) -> None:
         self.fallback = fallback
         self.folder: Path | None = None
+        self.failure: OutputError | None = None
+        self._place: Path | None = None
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See where something can be written, before hours are spent.
+
+        Raises:
+            OutputError: If it is nowhere.
+        """
+        if trainer.is_global_zero:
+            checkpoint = None if trainer.ckpt_path is None else str(trainer.ckpt_path)
+            self._place = writable_folder(results_folder(checkpoint, self.fallback), self.fallback)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the module's `results`: the scores of each set by its name."""
@@ -42,16 +59,38 @@ class ResultFiles(Callback):
         if not results or not trainer.is_global_zero:
             return
         checkpoint = None if trainer.ckpt_path is None else str(trainer.ckpt_path)
-        folder = results_folder(checkpoint, self.fallback)
         space: LabelSpace = getattr(pl_module, "label_space", CITYSCAPES)
         about = {
             "checkpoint": checkpoint,
             "created": datetime.now().astimezone().isoformat(timespec="seconds"),
             "step": trainer.global_step,
         }
-        for name, scores in results.items():
-            write_results(folder, name, scores, space, about)
-        self.folder = folder
+        folder = self._place or results_folder(checkpoint, self.fallback)
+        try:
+            for name, scores in results.items():
+                write_results(folder, name, scores, space, about)
+            self.folder = folder
+        except OutputError as error:
+            self.failure = error
+
+
+def writable_folder(folder: Path, fallback: Path) -> Path:
+    """A folder if it can be written to, else the other one; one that was made to try it is removed again.
+
+    Raises:
+        OutputError: If neither can.
+    """
+    existed = folder.exists()
+    try:
+        prepare_folder(folder)
+    except OutputError as error:
+        if folder == fallback:
+            raise
+        _log.info("%s The results go to '%s'.", error, fallback)
+        return writable_folder(fallback, fallback)
+    if not existed:
+        folder.rmdir()
+    return folder
 
 
 def results_folder(checkpoint: str | None, fallback: Path) -> Path:
