@@ -95,7 +95,7 @@ class Bench:
     def run(self, name: str) -> None:
         """Train by day and adapt, whatever is not there yet."""
         arm = ARMS[name]
-        self.stage(f"{name}.source", lambda: self.source_task(arm), self.args.steps, None)
+        self.stage(f"{name}.source", lambda: self.source_task(arm, name), self.args.steps, None)
         if self.args.adapt_steps:
             start = self.args.out / f"{name}.source.safetensors"
             self.stage(
@@ -129,15 +129,17 @@ class Bench:
         shown = ", ".join(f"{key} {100 * found.mean_iou:.1f}" for key, found in scores.items())
         print(f"{name}: {shown} ({seconds / steps:.2f} s a step, {parameters / 1e6:.1f} M parameters)", flush=True)
 
-    def source_task(self, arm: Arm) -> AdaptationTask:
-        """Supervised training by day."""
+    def source_task(self, arm: Arm, name: str) -> AdaptationTask:
+        """Supervised training by day; on with what an earlier run has, at half the learning rate."""
+        start = self.args.start
         return AdaptationTask(
             arm.network,
+            weights="random" if start is None else str(start / f"{name}.source.safetensors"),
             backbone_weights=arm.weights,
-            optimizer=OptimizerConfig(arm.lr, arm.factor, layer_decay=arm.layer_decay),
+            optimizer=OptimizerConfig(arm.lr / (2 if start else 1), arm.factor, layer_decay=arm.layer_decay),
             schedule=ScheduleConfig(warmup_steps=30),
             label_space=self.sets.day.label_space,
-            source=SourceConfig(class_balance=0.5, augmentation=AugmentationConfig(jitter=0.3, hue=0.03)),
+            source=SourceConfig(class_balance=self.args.balance, augmentation=AugmentationConfig(jitter=0.3, hue=0.03)),
             feature_distance=FeatureDistanceConfig(weight=0),
         )
 
@@ -226,6 +228,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=6, help="crops a step; of the adaptation half are the target's")
     parser.add_argument("--crop", type=int, nargs=2, default=[256, 352], help="height and width")
     parser.add_argument("--temperature", type=float, default=0.02, help="of rare class sampling")
+    parser.add_argument("--balance", type=float, default=0.5, help="exponent of the class weights by day")
+    parser.add_argument("--start", type=Path, help="--out of an earlier run whose networks are trained on by day")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/encoders"))
