@@ -91,3 +91,20 @@ def test_any_size_works_and_keeps_clear_majorities(height: int, width: int, h: i
 def test_ranges_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"feature_distance\.share"):
         FeatureDistanceConfig(share=1.5)
+
+
+def test_the_cosine_distance_is_between_0_and_2_whatever_the_features_length() -> None:
+    student = randn(722, 2, 16, 4, 6)
+    labels = torch.full((2, 64, 96), CLASSES[0])
+    config = FeatureDistanceConfig(weight=1.0, distance="cosine")
+
+    def distance(reference: torch.Tensor) -> float:
+        return feature_distance(student, reference, labels, CLASSES, 19, config).item()
+
+    assert distance(7 * student) == pytest.approx(0, abs=1e-6)
+    assert distance(-student) == pytest.approx(2)
+
+
+def test_an_unknown_distance_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unknown distance 'cosin'\. Did you mean 'cosine'"):
+        FeatureDistanceConfig(distance="cosin")  # type: ignore[arg-type]

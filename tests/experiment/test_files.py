@@ -7,8 +7,10 @@ from dsrnss.experiment.files import packaged_names
 
 BASELINES = [name for name in packaged_names() if name.startswith("baselines/")]
 BASES = [name for name in packaged_names() if not name.startswith(("baselines/", "overlays/"))]
-REAL = [name for name in BASES if name.startswith("cityscapes_")]
+FOUNDATION = [name for name in BASES if "dinov2" in name]
+REAL = [name for name in BASES if name.startswith("cityscapes_") and name not in FOUNDATION]
 SMALL = {"mit_b5": "mit_b0", "resnet101_v1c": "resnet18_v1c", "resnet101": "resnet18"}
+SMALL |= {f"timm/vit_{size}_patch14_reg4_dinov2.lvd142m": "timm/test_vit" for size in ("small", "base", "large")}
 
 
 def _build(*names: str) -> ExperimentCLI:
@@ -54,6 +56,21 @@ def test_configurations_are_the_authors(name: str) -> None:
     assert type(task.method.aligner).__name__ == "UAWarpCAligner"
     assert (data.source_batch_size, data.target_batch_size) == (2, 2)
     assert ("bdd100k_night" in data.test) == ("darkzurich" in name and "daformer" not in name)
+
+
+@pytest.mark.parametrize("name", FOUNDATION)
+def test_configurations_of_foundation_encoders(name: str) -> None:
+    cli = _build(name)
+    task, data = cli.model, cli.datamodule
+    optimizer, switches = task.optimizer_config, task.method.config
+    assert (optimizer.lr, optimizer.backbone_lr_factor, optimizer.layer_decay) == (5e-5, 0.1, 0.9)
+    assert switches.masking.weight == 1 and switches.masking.ratio == 0.7
+    assert switches.feature_distance.weight == 0.1 and switches.feature_distance.distance == "cosine"
+    assert switches.prototypes.enabled and switches.mixing.co_occurrence and switches.refinement.enabled
+    assert switches.self_training.adapt_to_reference == ("acdc" in name)
+    assert data.crop_size == (1024, 1024)
+    images = data.source_batch_size + data.target_batch_size
+    assert images * cli.trainer.accumulate_grad_batches == 8
 
 
 @pytest.mark.parametrize("baseline", BASELINES)

@@ -23,10 +23,26 @@ NETWORKS = {
     "resnet18-refinenet": NetworkConfig("resnet18", "refinenet"),
     "hrda-compact-fpn": NetworkConfig("compact", "fpn", hrda=True),
     "hrda-mit_b0-daformer": NetworkConfig("mit_b0", "daformer", hrda=True),
+    "compact-linear": NetworkConfig("compact", "linear"),
+    "timm-cnn-daformer": NetworkConfig("timm/test_efficientnet", "daformer"),
+    "timm-hierarchical-segformer": NetworkConfig("timm/test_convnext", "segformer"),
+    "timm-swin-linear": NetworkConfig("timm/swin_tiny_patch4_window7_224", "linear"),
+    "timm-plain-fpn": NetworkConfig("timm/test_vit", "fpn"),
+    "timm-patch14-linear": NetworkConfig("timm/eva02_tiny_patch14_224", "linear"),
+    "hrda-timm-cnn-fpn": NetworkConfig("timm/test_efficientnet", "fpn", hrda=True),
+    "hrda-timm-plain-segformer": NetworkConfig("timm/test_vit", "segformer", hrda=True),
     "resnet18_v1c-daformer": NetworkConfig("resnet18_v1c", "daformer"),
     "resnet50_v1c-deeplabv2": NetworkConfig("resnet50_v1c", "deeplabv2"),
 }
-SLOW = {"hrda-mit_b0-daformer", "mit_b0-segformer", "resnet18_v1c-daformer", "resnet50_v1c-deeplabv2"}
+SLOW = {
+    "timm-swin-linear",
+    "timm-patch14-linear",
+    "hrda-timm-cnn-fpn",
+    "hrda-mit_b0-daformer",
+    "mit_b0-segformer",
+    "resnet18_v1c-daformer",
+    "resnet50_v1c-deeplabv2",
+}
 
 
 class Whole(nn.Module):

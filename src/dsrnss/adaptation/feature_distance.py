@@ -1,14 +1,29 @@
 """Feature distance to the initial encoder (DAFormer, arXiv 2111.14887; method section 1, item 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dsrnss.adaptation.cells import count_in_cells
-from dsrnss.errors import check_range
+from dsrnss.errors import ConfigError, check_range, did_you_mean
 from dsrnss.labels import IGNORE_INDEX
+
+
+def _l2(student: Tensor, reference: Tensor) -> Tensor:
+    distance: Tensor = torch.linalg.vector_norm(student - reference, dim=1)
+    return distance
+
+
+def _cosine(student: Tensor, reference: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(student, reference, dim=1)
+
+
+_DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l2": _l2, "cosine": _cosine}
+"""Of two feature maps (B, D, h, w), over the channels: (B, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +32,13 @@ class FeatureDistanceConfig:
 
     Args:
         weight: Weight of the loss; 0 switches it, and the reference encoder, off.
+        distance: `l2`, as in the paper, or `cosine`: 1 minus the cosine, which does not depend on how large the
+            features of an encoder are.
         share: Share of a feature's label pixels that one class must cover for the feature to count.
     """
 
     weight: float = 0.005
+    distance: Literal["l2", "cosine"] = "l2"
     share: float = 0.75
 
     def __post_init__(self) -> None:
@@ -30,6 +48,11 @@ class FeatureDistanceConfig:
             ConfigError: If a value is outside its range.
         """
         check_range("feature_distance.weight", self.weight, 0)
+        if self.distance not in _DISTANCES:
+            raise ConfigError(
+                f"feature_distance.distance: unknown distance '{self.distance}'."
+                f"{did_you_mean(self.distance, _DISTANCES)}"
+            )
         check_range("feature_distance.share", self.share, 0, 1)
 
 
@@ -78,7 +101,7 @@ def feature_distance(
         A scalar; 0, still connected to the graph, where no position is selected (officially NaN).
     """
     config = config or FeatureDistanceConfig()
-    distance: Tensor = torch.linalg.vector_norm(student.float() - reference.float(), dim=1)
+    distance = _DISTANCES[config.distance](student.float(), reference.float())
     if classes is None:
         return config.weight * distance.mean()
     size = (student.shape[2], student.shape[3])

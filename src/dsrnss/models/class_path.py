@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from dsrnss.errors import CheckpointError, ConfigError, DsrnssError, did_you_mean
-from dsrnss.models.config import NetworkConfig, split_part
+from dsrnss.models.config import NetworkConfig, is_class_path, split_part
 
 _OUR_MODELS = "dsrnss.models."
 """Modules below this run nothing when they are imported: a file may name their classes."""
@@ -113,7 +113,7 @@ def construct(
 def own_classes(config: NetworkConfig) -> dict[str, str]:
     """The class paths of a network that lead out of this package, by `backbone` and `head`."""
     names = {kind: split_part(kind, getattr(config, kind))[0] for kind in ("backbone", "head")}
-    return {kind: name for kind, name in names.items() if "." in name and not name.startswith(_OUR_MODELS)}
+    return {kind: name for kind, name in names.items() if is_class_path(name) and not name.startswith(_OUR_MODELS)}
 
 
 def check_imported(config: NetworkConfig, source: str) -> None:

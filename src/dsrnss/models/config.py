@@ -12,6 +12,7 @@ Part = str | dict[str, Any]
 
 _PARTS = ("backbone", "head")
 _CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_TIMM = "timm/"
 _COUNTS = {"head_channels": 8192, "num_classes": 254}
 """Whole numbers and their greatest value: networks beyond it would be built of nonsense."""
 _RATES = ("drop_path", "dropout")
@@ -27,9 +28,10 @@ class NetworkConfig:
         backbone: `mit_b0` to `mit_b5`; `resnet18_v1c`, `resnet50_v1c`, `resnet101_v1c` (deep stem) or the same without
             `_v1c` (torchvision's stem); `compact` (a small convolutional encoder for CPUs). Or a class of your own:
             `my_module.MyBackbone`, or a mapping of `class_path` and `init_args` (docs/extending.md).
-        head: `daformer`, `segformer`, `deeplabv2`, `refinenet`, or `fpn` (a light one for CPUs); or a class of
-            your own.
-        head_channels: Channels inside the head; `deeplabv2` has none to choose.
+            Or an encoder of timm, `timm/NAME` (docs/encoders.md).
+        head: `daformer`, `segformer`, `deeplabv2`, `refinenet`, or the light ones `fpn` and `linear`; or a
+            class of your own.
+        head_channels: Channels inside the head; `deeplabv2` and `linear` have none to choose.
         num_classes: Number of classes.
         drop_path: Stochastic depth of the backbone's last block.
         dropout: Dropout2d before the classifier; `deeplabv2` has none, `refinenet` its own of 0.5.
@@ -83,12 +85,12 @@ def split_part(kind: str, part: object) -> tuple[str, dict[str, Any]]:
 
     Args:
         kind: `backbone` or `head`, for messages.
-        part: What was written: a `Part`, if it is right. Only class paths have dots.
+        part: What was written: a `Part`, if it is right.
 
     Raises:
         ConfigError: If it is none.
     """
-    if isinstance(part, str) and ("." not in part or _CLASS_PATH.fullmatch(part)):
+    if isinstance(part, str) and (not is_class_path(part) or _CLASS_PATH.fullmatch(part)):
         return part, {}
     if isinstance(part, Mapping):
         path, init_args = part.get("class_path"), part.get("init_args", {})
@@ -99,6 +101,16 @@ def split_part(kind: str, part: object) -> tuple[str, dict[str, Any]]:
         f"{kind}: expected a name, a class path such as 'my_module.MyClass', or a mapping of class_path and init_args "
         f"({{'class_path': 'my_module.MyClass', 'init_args': {{'width': 64}}}}), not {_shown(part)}."
     )
+
+
+def is_timm(name: str) -> bool:
+    """Whether this is the name of an encoder of timm."""
+    return name.startswith(_TIMM)
+
+
+def is_class_path(name: str) -> bool:
+    """Whether this names a class of the user's own: only class paths, and some names of timm, have dots."""
+    return "." in name and not is_timm(name)
 
 
 def name_of(part: Part) -> str:

@@ -1,5 +1,8 @@
 """What a backbone and a head give, checked where they may be anybody's."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 from torch import Tensor, nn
 
 from dsrnss.errors import ConfigError
@@ -18,6 +21,43 @@ def channels_of(backbone: nn.Module) -> tuple[int, ...]:
             f"finest first, such as (64, 128, 320, 512), not {channels!r}."
         )
     return tuple(channels)
+
+
+def layers_of(backbone: nn.Module) -> dict[str, int]:
+    """The layer of each parameter of a backbone, counted from the input.
+
+    Raises:
+        ConfigError: If it does not say.
+    """
+    tell = getattr(backbone, "layer_ids", None)
+    if tell is None:
+        raise ConfigError(
+            f"optimizer.layer_decay needs to know the layers of the backbone {type(backbone).__name__}: expected a "
+            "method `layer_ids` that gives the number of the layer of each of its parameters, by their names."
+        )
+    return dict(tell())
+
+
+def fresh_of(backbone: nn.Module) -> tuple[str, ...]:
+    """How the names of those parameters of a backbone begin that no pretrained file holds."""
+    return tuple(getattr(backbone, "fresh", ()))
+
+
+def facts_of(backbone: nn.Module) -> dict[str, Any]:
+    """What a model's card tells of its backbone: JSON values."""
+    return dict(getattr(backbone, "facts", {}))
+
+
+def number_layers(names: Iterable[str], place: Callable[[str], tuple[int, ...]]) -> dict[str, int]:
+    """Number the layers of parameters.
+
+    Args:
+        names: Of the parameters.
+        place: Where a parameter lies, in an order that sorts from the input to the output.
+    """
+    places = {name: place(name) for name in names}
+    order = {at: number for number, at in enumerate(sorted(set(places.values())))}
+    return {name: order[at] for name, at in places.items()}
 
 
 def checked_features(backbone: nn.Module, features: object) -> list[Tensor]:

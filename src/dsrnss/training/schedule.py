@@ -10,6 +10,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from dsrnss.errors import check_range
+from dsrnss.models.contract import fresh_of, layers_of
 from dsrnss.models.segmentor import Segmentor
 
 PAPER_STEPS = 40_000
@@ -25,12 +26,14 @@ class OptimizerConfig:
         backbone_lr_factor: Learning rate of the backbone, relative to the head's.
         weight_decay: For all but biases and norms.
         betas: Decay of the moments.
+        layer_decay: Factor of the backbone's learning rate from each layer to the one before it; 1: one rate for all.
     """
 
     lr: float = 6e-4
     backbone_lr_factor: float = 0.1
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -41,6 +44,7 @@ class OptimizerConfig:
         check_range("optimizer.lr", self.lr, 0)
         check_range("optimizer.backbone_lr_factor", self.backbone_lr_factor, 0)
         check_range("optimizer.weight_decay", self.weight_decay, 0)
+        check_range("optimizer.layer_decay", self.layer_decay, 0, 1)
         check_range("optimizer.betas", min(self.betas), 0)
         check_range("optimizer.betas", max(self.betas), 0, 0.9999999)
 
@@ -107,23 +111,48 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Head weights, head biases and norms (HRDA's scale attention among them), and the same of the backbone.
 
+    With a layer decay each layer of the backbone has its two groups. What no pretrained file of the backbone holds (the
+    feature pyramid of a plain transformer) learns with the head.
+
     Args:
         segmentor: The network.
         config: Learning rates and weight decay.
         criterion: If it has parameters, they are trained with the head's.
+
+    Raises:
+        ConfigError: If the layers decay and the backbone does not tell its layers.
     """
-    parts: dict[str, list[nn.Parameter]] = {"head": [], "backbone": []}
-    for name, parameter in segmentor.named_parameters():
-        if parameter.requires_grad:
-            parts["backbone" if name.startswith("backbone.") else "head"].append(parameter)
+    rates = {"head": config.lr}
+    parts: dict[str, list[nn.Parameter]] = {"head": [], **_backbone_parts(segmentor.backbone, config, rates)}
+    inside = {id(parameter) for parameters in parts.values() for parameter in parameters}
+    parts["head"] += [p for p in segmentor.parameters() if p.requires_grad and id(p) not in inside]
     parts["head"] += [] if criterion is None else [p for p in criterion.parameters() if p.requires_grad]
-    rates = {"head": config.lr, "backbone": config.lr * config.backbone_lr_factor}
     groups = []
     for name, parameters in parts.items():
         lr = rates[name]
         groups.append(_group(f"{name}_weight", [p for p in parameters if p.ndim > 1], lr, config.weight_decay))
         groups.append(_group(f"{name}_bias", [p for p in parameters if p.ndim <= 1], lr, 0.0))
     return groups
+
+
+def _backbone_parts(
+    backbone: nn.Module, config: OptimizerConfig, rates: dict[str, float]
+) -> dict[str, list[nn.Parameter]]:
+    """The backbone's parameters that learn at rates of their own, which are added to `rates`."""
+    fresh = fresh_of(backbone)
+    trained = {k: p for k, p in backbone.named_parameters() if p.requires_grad and not (fresh and k.startswith(fresh))}
+    rate = config.lr * config.backbone_lr_factor
+    if config.layer_decay == 1:
+        rates["backbone"] = rate
+        return {"backbone": list(trained.values())}
+    layers = layers_of(backbone)
+    last = max(layers.values())
+    parts: dict[str, list[nn.Parameter]] = {}
+    for layer in range(last + 1):
+        name = f"backbone_layer{layer}"
+        rates[name] = rate * config.layer_decay ** (last - layer)
+        parts[name] = [parameter for key, parameter in trained.items() if layers[key] == layer]
+    return parts
 
 
 def apply_settings(optimizer: Optimizer, scheduler: LambdaLR, groups: Sequence[dict[str, Any]]) -> None:
@@ -154,7 +183,7 @@ def build_optimizer(
     schedule: ScheduleConfig,
     criterion: nn.Module | None = None,
 ) -> tuple[AdamW, LambdaLR]:
-    """AdamW over the four groups and its schedule, which moves once a step."""
+    """AdamW over the groups and its schedule, which moves once a step."""
     adamw = AdamW(parameter_groups(segmentor, optimizer, criterion), lr=optimizer.lr, betas=optimizer.betas)
     factors: list[Callable[[int], float]] = [
         partial(lr_factor, config=schedule, base=group["lr"] or 1.0) for group in adamw.param_groups

@@ -111,7 +111,13 @@ class AdaptationTask(L.LightningModule):
         self.results: dict[str, Scores] = {}
         self.check_classes = check_classes
         self._initial: InitialWeights | None = InitialWeights(weights, backbone_weights)
-        self._settings = {"model.weights": weights, "model.backbone_weights": backbone_weights, "model.seed": seed}
+        self._settings = {
+            "model.weights": weights,
+            "model.backbone_weights": backbone_weights,
+            "model.seed": seed,
+            # the optimiser has its state by groups, which are others with a decay
+            "model.optimizer.layer_decay below 1": optimizer.layer_decay < 1,
+        }
         self._evaluation: Evaluation | None = None
         self._source_size: tuple[int, int] | None = None
 

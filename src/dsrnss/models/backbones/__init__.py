@@ -17,6 +17,17 @@ def _resnet(name: str, config: NetworkConfig) -> ResNet:
     return ResNet(name, strides, dilations)
 
 
+def build_timm(name: str, config: NetworkConfig) -> nn.Module:
+    """The encoder of a name that begins with `timm/`.
+
+    Raises:
+        ConfigError: If timm is missing, or has no such encoder.
+    """
+    from dsrnss.models.backbones.timm_encoder import TimmEncoder
+
+    return TimmEncoder(name, config.drop_path)
+
+
 BACKBONES: dict[str, Callable[[str, NetworkConfig], nn.Module]] = {
     **dict.fromkeys(MIT_VARIANTS, lambda name, config: MixTransformer(name, config.drop_path)),
     **dict.fromkeys(COMPACT_VARIANTS, lambda name, _: CompactNet(name)),

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrnss.errors import ConfigError, did_you_mean
+from dsrnss.models.contract import number_layers
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,12 @@ class CompactNet(nn.Module):
             features = stage(features)
             outputs.append(features)
         return outputs
+
+    def layer_ids(self) -> dict[str, int]:
+        """The layer of each parameter: the stem, and the stages' modules."""
+
+        def place(name: str) -> tuple[int, int]:
+            part, *numbers = name.split(".")
+            return (1 + int(numbers[0]), int(numbers[1])) if part == "stages" else (0, 0)
+
+        return number_layers((name for name, _ in self.named_parameters()), place)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from dsrnss.errors import ConfigError, did_you_mean
+from dsrnss.models.contract import number_layers
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,18 @@ class MixTransformer(nn.Module):
             features = _to_map(getattr(self, f"norm{stage}")(tokens), height, width).contiguous()
             outputs.append(features)
         return outputs
+
+    def layer_ids(self) -> dict[str, int]:
+        """The layer of each parameter: patch embeddings and blocks; a stage's norm belongs to its last block."""
+
+        def place(name: str) -> tuple[int, int]:
+            part, index, *_ = name.split(".")
+            kind, stage = part[:-1], int(part[-1])
+            if kind == "block":
+                return stage, int(index)
+            return stage, -1 if kind == "patch_embed" else len(getattr(self, f"block{stage}")) - 1
+
+        return number_layers((name for name, _ in self.named_parameters()), place)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from dsrnss.errors import ConfigError, did_you_mean
+from dsrnss.models.contract import number_layers
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -101,6 +102,15 @@ class ResNet(nn.Module):
             features = getattr(self, f"layer{stage}")(features)
             outputs.append(features)
         return outputs
+
+    def layer_ids(self) -> dict[str, int]:
+        """The layer of each parameter: the stem, and the blocks."""
+
+        def place(name: str) -> tuple[int, int]:
+            part, index, *_ = name.split(".")
+            return (int(part.removeprefix("layer")), int(index)) if part.startswith("layer") else (0, 0)
+
+        return number_layers((name for name, _ in self.named_parameters()), place)
 
 
 def _deep_stem() -> nn.Sequential:

@@ -76,6 +76,8 @@ def name_backbone(state: Mapping[str, Tensor], source: str) -> str:
         for name, compact in COMPACT_VARIANTS.items():
             if compact.channels == widths:
                 return name
+    if "model.conv_stem.weight" in state and _size(state, "model.blocks.6.0.conv_pwl.weight") == 320:
+        return "timm/tf_efficientnet_lite0"
     if "features.0.weight" in state and _size(state, "features.28.weight") == 512:
         return "vgg16"
     raise CheckpointError(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dsrnss.errors import CheckpointError, ConfigError, did_you_mean
+from dsrnss.models.weights.lite0 import LITE0, LITE0_PROBE, lite0_state
 from dsrnss.models.weights.reading import State
 from dsrnss.models.weights.unwrapping import Which, unwrap
 
@@ -220,6 +221,7 @@ def _bare(state: State, source: str) -> Contents:
         "patch_embed1.proj.weight": "NVIDIA MiT",
         "layers.0.0.projection.weight": "mmsegmentation MiT",
         "stages.0.0.0.weight": "compact network of dsrnss",
+        LITE0_PROBE: LITE0,
         "stem.0.weight": "OpenMMLab ResNet v1c",
         "conv1.weight": "torchvision ResNet",
         _VGG_PROBE: "torchvision VGG",
@@ -232,6 +234,8 @@ def _bare(state: State, source: str) -> Contents:
             "... Known are checkpoints of dsrnss and of the authors, SegFormer and MiT of NVIDIA, mmsegmentation and "
             "Hugging Face, ResNet of torchvision and OpenMMLab, VGG-16 and UAWarpC."
         )
+    if found == LITE0:
+        return Contents(found, lite0_state(state, left_out), left_out)
     mine = {}
     for key, value in state.items():
         if re.match(r"(fc|classifier|head|head\.fc)\.", key):

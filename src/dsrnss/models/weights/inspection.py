@@ -10,9 +10,9 @@ from safetensors.torch import save
 from torch import nn
 
 from dsrnss.errors import CheckpointError
-from dsrnss.models.backbones import BACKBONES
 from dsrnss.models.backbones.vgg import VGG16
 from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_backbone
 from dsrnss.models.weights.account import Account
 from dsrnss.models.weights.architecture import name_backbone
 from dsrnss.models.weights.description import build_described
@@ -117,4 +117,4 @@ def _is_network(found: Found) -> bool:
 
 def _backbone(name: str) -> nn.Module:
     with torch.device("meta"):
-        return VGG16() if name == "vgg16" else BACKBONES[name](name, NetworkConfig(name))
+        return VGG16() if name == "vgg16" else build_backbone(NetworkConfig(name))

