@@ -130,6 +130,19 @@ def test_accumulated_gradients_are_not_cut_off() -> None:
             assert len(saved) == (batch == 1), "at the end of a step"
 
 
+def test_a_validation_is_left_at_once() -> None:
+    saved: list[int] = []
+    stopping: Any = StopOnSignal(lambda: saved.append(1))
+    with pytest.raises(Stopped) as raised, stopping.listening():
+        stopping.on_train_start(None, None)
+        stopping.on_validation_start(None, None)
+        stopping.on_validation_batch_end(None, None, None, None, 0)
+        assert not saved
+        os.kill(os.getpid(), signal.SIGTERM)
+        stopping.on_validation_batch_end(None, None, None, None, 1)
+    assert raised.value.code == 143 and saved == [1]
+
+
 def test_the_handler_is_taken_away_again() -> None:
     before = signal.getsignal(signal.SIGTERM)
     stopping = StopOnSignal(lambda: None)
