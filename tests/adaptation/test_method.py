@@ -114,5 +114,9 @@ def test_a_criterion_of_ones_own_serves_every_segmentation_loss() -> None:
 
 
 def test_an_unknown_criterion_is_named() -> None:
+    named = _parts(criterion="dsrnss.adaptation.criterion.PixelWeightedCrossEntropy")[1].criterion
+    assert isinstance(named, PixelWeightedCrossEntropy)
+    with pytest.raises(ConfigError, match=r"criterion 'nowhere\.Loss': There is no module 'nowhere'"):
+        _parts(criterion="nowhere.Loss")
     with pytest.raises(ConfigError, match=r"Unknown criterion 'cross_entrpy'. Did you mean 'cross_entropy'"):
         _parts(criterion="cross_entrpy")

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from dsrnss.errors import ConfigError, did_you_mean
 from dsrnss.labels import IGNORE_INDEX
+from dsrnss.models.class_path import import_class
+from dsrnss.models.config import is_class_path
 
 
 class PixelWeightedCrossEntropy(nn.Module):
@@ -43,16 +45,18 @@ CRITERIA: dict[str, Callable[[], nn.Module]] = {"cross_entropy": PixelWeightedCr
 
 
 def build_criterion(criterion: str | nn.Module) -> nn.Module:
-    """A criterion by its name; one of the user's own is handed on.
+    """A criterion by its name, or by the path of a class of the user's own; a module is handed on.
 
     Raises:
         ConfigError: If there is none of this name.
     """
     if isinstance(criterion, nn.Module):
         return criterion
+    if is_class_path(criterion):
+        return import_class("criterion", criterion)()
     if criterion not in CRITERIA:
         raise ConfigError(
             f"Unknown criterion '{criterion}'.{did_you_mean(criterion, CRITERIA)} One of your own is named by its "
-            "class_path (an nn.Module that can be imported)."
+            "path, such as 'my_module.MyLoss'."
         )
     return CRITERIA[criterion]()
