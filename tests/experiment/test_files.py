@@ -1,7 +1,11 @@
 """Every packaged experiment describes what it says, with each baseline on top."""
 
+from pathlib import Path
+
 import pytest
 
+from dsrnss.errors import UsageError
+from dsrnss.experiment import files as experiments
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.files import packaged_names
 
@@ -19,8 +23,6 @@ def _build(*names: str) -> ExperimentCLI:
 
 
 def _uses(name: str, backbone: str) -> bool:
-    from dsrnss.experiment import files as experiments
-
     return f"backbone: {backbone}," in experiments.resolve(name).read_text()
 
 
@@ -96,3 +98,11 @@ def test_hrda_goes_on_top_of_the_whole_method() -> None:
     assert cli.model.student.config.hrda and not plain.model.student.config.hrda
     method = cli.model.method
     assert method.config.prototypes.enabled and method.config.mixing.co_occurrence and method.bank.config.size == 1
+
+
+def test_a_name_that_begins_like_a_home_folder_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("~draft.yaml").write_text("trainer: {max_steps: 1}\n")
+    assert experiments.resolve("~draft.yaml") == Path("~draft.yaml")
+    with pytest.raises(UsageError, match=r"'~nobody-here/e\.yaml' not found"):
+        experiments.resolve("~nobody-here/e.yaml")

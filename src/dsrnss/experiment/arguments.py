@@ -3,12 +3,12 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
 from dsrnss.errors import HardwareError, UsageError
+from dsrnss.paths import expanded
 
 _log = logging.getLogger(__name__)
 _GPUS = "--trainer.gpus"
@@ -92,15 +92,15 @@ _TODAY: Mapping[str, Callable[[str], list[str]]] = {_GPUS: _gpus, _PRECISION: _p
 """Options of the paper's README -> the words that stand for them and a value today."""
 
 
-def expanded(value: Any) -> Any:
+def homes_expanded(value: Any) -> Any:
     """A configuration in which every `~/...` is the path that it stands for: no shell has seen it."""
     if isinstance(value, str) and (value == "~" or value.startswith("~/")):
-        return str(Path(value).expanduser())
+        return str(expanded(value))
     if isinstance(value, Namespace | dict):
         for key, inner in (vars(value) if isinstance(value, Namespace) else value).items():
-            value[key] = expanded(inner)
+            value[key] = homes_expanded(inner)
     elif isinstance(value, list | tuple):
-        return type(value)(expanded(inner) for inner in value)
+        return type(value)(homes_expanded(inner) for inner in value)
     return value
 
 

@@ -119,7 +119,7 @@ class ExperimentCLI(LightningCLI):
             if (key := word.removeprefix("--").partition("=")[0]) in LINKS:
                 raise UsageError(f"'{key}' follows '{LINKS[key]}': set that instead.")
         try:
-            self.config = arguments.expanded(parser.parse_args(args))
+            self.config = arguments.homes_expanded(parser.parse_args(args))
         except argparse.ArgumentError as error:
             raise UsageError(explain(error.message, context)) from error
         check_nulls(parser, context)

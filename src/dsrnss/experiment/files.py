@@ -11,6 +11,7 @@ from typing import Any
 
 from dsrnss import strict_yaml
 from dsrnss.errors import ConfigError, UsageError
+from dsrnss.paths import expanded
 
 PACKAGED = Path(__file__).parents[1] / "configs"
 """The experiment files that come with the package."""
@@ -60,7 +61,7 @@ def resolve(name: str) -> Path:
     Raises:
         UsageError: If there is none, naming the nearest ones.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         return path
     parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrnss.metrics import Scores
+from dsrnss.paths import expanded
 from dsrnss.reporting.content import RunReport
 from dsrnss.reporting.html import render_report
 from dsrnss.writing import write_atomically
@@ -27,7 +28,7 @@ def write_report(report: RunReport, path: str | Path) -> list[Path]:
     Raises:
         OutputError: If the files cannot be written.
     """
-    page = Path(path).expanduser()
+    page = expanded(path)
     numbers = page.with_suffix(".json")
     text = json.dumps(report_numbers(report), indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(numbers, f"{text}\n".encode())

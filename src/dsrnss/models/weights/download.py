@@ -15,6 +15,7 @@ from pathlib import Path
 from dsrnss import __version__
 from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.models.weights.registry import Entry, Source
+from dsrnss.paths import expanded
 from dsrnss.progress import counting
 from dsrnss.writing import why_not_written
 
@@ -35,8 +36,8 @@ class _Cut(Exception):
 def cache_folder() -> Path:
     """Where downloads are kept: $DSRNSS_CACHE, or `dsrnss` in $XDG_CACHE_HOME or ~/.cache."""
     if own := os.environ.get("DSRNSS_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dsrnss"
+        return expanded(own)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dsrnss"
 
 
 def cached(entry: Entry) -> Path | None:

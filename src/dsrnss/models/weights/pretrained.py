@@ -32,6 +32,7 @@ from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
 from dsrnss.models.weights.timm_layout import encoder_weights
 from dsrnss.models.weights.unwrapping import Which
+from dsrnss.paths import expanded
 from dsrnss.writing import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def save_pretrained(
     Raises:
         OutputError: If it cannot be written there.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     values = describe(segmentor.config, label_space, {**(card or {}), **facts_of(segmentor.backbone)})
     description = json.dumps(values, indent=1)
     state = {name: storable(tensor, half) for name, tensor in segmentor.state_dict().items()}

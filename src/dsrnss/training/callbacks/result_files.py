@@ -17,6 +17,7 @@ from rich.console import Console
 from dsrnss.errors import OutputError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import Scores
+from dsrnss.paths import expanded
 from dsrnss.reporting.result_plots import draw_bars, draw_confusion
 from dsrnss.reporting.tables import print_scores
 from dsrnss.writing import atomic, prepare_folder
@@ -120,7 +121,7 @@ def write_results(
         OutputError: If one cannot be written.
     """
     stem = name.replace("/", "_")
-    files = [folder.expanduser() / f"{stem}{ending}" for ending in (".json", ".csv", "_iou.png", "_confusion.png")]
+    files = [expanded(folder) / f"{stem}{ending}" for ending in (".json", ".csv", "_iou.png", "_confusion.png")]
     content = {"set": name, **(about or {}), **as_json(scores, space)}
     with atomic(files[0]) as draft:
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

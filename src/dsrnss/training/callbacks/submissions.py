@@ -17,6 +17,7 @@ from dsrnss.data.submission.archive import Add, benchmark, submission_archive
 from dsrnss.data.submission.validation import validate_submission
 from dsrnss.errors import ConfigError, DataError
 from dsrnss.labels import CITYSCAPES
+from dsrnss.paths import expanded
 from dsrnss.training.predictions import Prediction, each_prediction
 
 
@@ -37,7 +38,7 @@ class SubmissionWriter(Callback):
     """
 
     def __init__(self, path: Path, kind: str, threshold: float = 0.5) -> None:
-        self.path = path.expanduser()
+        self.path = expanded(path)
         self.benchmark = benchmark(kind)
         self.dataset = known_sets()[kind]
         self.threshold = threshold
