@@ -21,6 +21,7 @@ SCRIPT = """
     from dsrnss.labels import CITYSCAPES
     from dsrnss.training.evaluation import count_batch
     from dsrnss.metrics import ConfusionMatrix
+    from dsrnss.training.processes import end_group_at_exit
 
     class Five(SegmentationDataset):
         label_space, split, labelled, references = CITYSCAPES, "five", True, False
@@ -40,6 +41,8 @@ SCRIPT = """
         def __init__(self):
             super().__init__()
             self.net = nn.Sequential(nn.Conv2d(3, 19, 1), nn.BatchNorm2d(19))
+        def setup(self, stage):
+            end_group_at_exit()
         def on_validation_epoch_start(self):
             self.confusion = ConfusionMatrix(19).to(self.device)
         on_test_epoch_start = on_validation_epoch_start

@@ -29,6 +29,7 @@ from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
 from dsrnss.training.guard import NonfiniteGuard, OnNonfinite
 from dsrnss.training.initial import InitialWeights, read_network
 from dsrnss.training.predictions import Prediction, predict_batch
+from dsrnss.training.processes import end_group_at_exit
 from dsrnss.training.protocol import set_names, training_data
 from dsrnss.training.resume import (
     SETTINGS_KEY,
@@ -187,6 +188,10 @@ class AdaptationTask(L.LightningModule):
             schedule = replace(schedule, max_steps=int(self.trainer.estimated_stepping_batches))
         optimizer, scheduler = build_optimizer(self.student, self.optimizer_config, schedule, self.method.criterion)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def setup(self, stage: str) -> None:
+        """Called by Lightning in each process, before anything of it."""
+        end_group_at_exit()
 
     def on_fit_start(self) -> None:
         """Read the weights, the scale and, if they are asked for, the class frequencies of the source set.
