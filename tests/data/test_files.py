@@ -11,7 +11,7 @@ import dsrnss.pictures as pictures
 from dsrnss.data import Cityscapes, DarkZurich, Folder
 from dsrnss.data.base import crop_sample
 from dsrnss.data.boxes import Box
-from dsrnss.errors import OutputError
+from dsrnss.errors import ConfigError, OutputError
 
 BOX = Box(3, 5, 8, 20)
 
@@ -38,7 +38,7 @@ def same(a, b):
     )
 
 
-@pytest.mark.parametrize("size", [None, (20, 36)])
+@pytest.mark.parametrize("size", [None, (20, 36), 18])
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_crop_read_at_once_is_the_crop_of_the_whole(root, tmp_path_factory, size, cached):
     whole = Folder(root, size=size)
@@ -46,6 +46,24 @@ def test_a_crop_read_at_once_is_the_crop_of_the_whole(root, tmp_path_factory, si
     for _ in range(2):  # the second time from the copy
         assert same(cut.cropped(1, lambda size, label, name: BOX), crop_sample(whole[1], BOX))
         assert same(cut[0], whole[0])
+
+
+@pytest.mark.parametrize("size, expected", [(12, (12, 20)), (30, (30, 50)), (1, (1, 2))])
+def test_the_shorter_side_can_be_given(root, size, expected):
+    Image.fromarray(np.zeros((40, 24, 3), np.uint8)).save(root / "images" / "1.png")  # upright
+    Image.fromarray(np.zeros((40, 24), np.uint8)).save(root / "labels" / "1.png")
+    wide, high = Folder(root, size=size)
+    assert Folder(root, size=size).sample_size() == expected
+    assert wide["image"].shape[1:] == wide["label"].shape == wide["reference"].shape[1:] == expected
+    assert high["image"].shape[1:] == high["label"].shape == expected[::-1]
+    own = Folder(root, size=size, resize_label=False)[0]
+    assert own["image"].shape[1:] == expected and own["label"].shape == (24, 40)
+
+
+@pytest.mark.parametrize("size", [0, -3, (0, 5)])
+def test_a_size_without_pixels_is_refused(root, size):
+    with pytest.raises(ConfigError, match="size must be two positive numbers"):
+        Folder(root, size=size)
 
 
 def test_the_chooser_sees_size_label_and_name(root):

@@ -132,9 +132,22 @@ def crop_sample(sample: Sample, box: Box) -> Sample:
     return cut  # type: ignore[return-value]
 
 
-def resized(picture: Image.Image, size: Size | None) -> Image.Image:
-    """A picture (bilinear, antialiased) or a map of ids (nearest) at another (height, width), None: as it is."""
-    if size is None or picture.size == size[::-1]:
+def wanted_size(own: Size, wanted: Size | int | None) -> Size:
+    """The (height, width) that a picture gets.
+
+    Args:
+        own: The (height, width) that it has.
+        wanted: The (height, width), or the pixels of its shorter side, its shape kept; None: its own.
+    """
+    if not isinstance(wanted, int):
+        return own if wanted is None else wanted
+    return max(1, round(own[0] * wanted / min(own))), max(1, round(own[1] * wanted / min(own)))
+
+
+def resized(picture: Image.Image, size: Size | int | None) -> Image.Image:
+    """A picture (bilinear, antialiased) or a map of ids (nearest) at another size, see `wanted_size`."""
+    size = wanted_size(picture.size[::-1], size)
+    if picture.size == size[::-1]:
         return picture
     return picture.resize(size[::-1], Image.Resampling.BILINEAR if picture.mode == "RGB" else Image.Resampling.NEAREST)
 

@@ -21,6 +21,7 @@ from dsrnss.data.base import (
     label_tensor,
     resized,
     unturned_label,
+    wanted_size,
 )
 from dsrnss.data.benchmark import Benchmark
 from dsrnss.data.boxes import Box
@@ -57,7 +58,8 @@ class FileDataset(SegmentationDataset):
     Args:
         split: Part of the set; None: the first of `splits`.
         root: Folder of the set; None: `$DATA_DIR/<folder>`.
-        size: (height, width) that pictures are resized to; None: as on disk.
+        size: (height, width) that pictures are resized to, or the pixels of their shorter side, their shape kept;
+            None: as on disk.
         resize_label: Whether labels are resized too; False keeps their own size, for evaluation at full size.
         cache_dir: Folder for decoded and resized copies, made at first use; None: no copies.
 
@@ -76,7 +78,7 @@ class FileDataset(SegmentationDataset):
         benchmark: What its test server takes, None: there is none.
 
     Raises:
-        ConfigError: If there is no such split, or the size is none.
+        ConfigError: If there is no such split, or the size is no size.
     """
 
     key: ClassVar[str] = ""
@@ -97,18 +99,18 @@ class FileDataset(SegmentationDataset):
         self,
         split: str | None = None,
         root: str | Path | None = None,
-        size: tuple[int, int] | None = None,
+        size: tuple[int, int] | int | None = None,
         resize_label: bool = True,
         cache_dir: str | Path | None = None,
     ) -> None:
         split = self.splits[0] if split is None else split
         if self.splits and split not in self.splits:
             raise ConfigError(f"{type(self).__name__} has no split '{split}'.{did_you_mean(split, self.splits)}")
-        if size is not None and min(size) < 1:
-            raise ConfigError(f"size must be two positive numbers (height, width), not {size}.")
+        if size is not None and (size if isinstance(size, int) else min(size)) < 1:
+            raise ConfigError(f"size must be two positive numbers (height, width), or one (shorter side), not {size}.")
         self.split = split
         self.root = root
-        self.size: Size | None = None if size is None else (int(size[0]), int(size[1]))
+        self.size: Size | int | None = size if size is None or isinstance(size, int) else (int(size[0]), int(size[1]))
         self.resize_label = resize_label
         self.labelled = split in self.labelled_splits
         self.references = False
@@ -182,10 +184,11 @@ class FileDataset(SegmentationDataset):
             sample["reference"] = image_tensor(_pixels(self._picture(entry.reference, size)[0], box))
         return sample
 
-    def _picture(self, path: Path, size: Size | None) -> tuple[Image.Image | Pixels, Size | None]:
+    def _picture(self, path: Path, size: Size | int | None) -> tuple[Image.Image | Pixels, Size | None]:
         """A picture at a size, and its own (height, width), None: a copy does not tell."""
         if self._cache is not None:
-            return self._cache.copy(path, size, "rgb", lambda: np.asarray(resized(decode(path), size))), None
+            known = None if isinstance(size, int) else size
+            return self._cache.copy(path, known, "rgb", lambda: np.asarray(resized(decode(path), size))), None
         picture = decode(path)
         return resized(picture, size), _size_of(picture)
 
@@ -212,13 +215,15 @@ class FileDataset(SegmentationDataset):
         len(self)
 
     def sample_size(self) -> Size:
-        """(height, width) that pictures are resized to, or of the first picture.
+        """(height, width) that pictures are resized to; of the first, if they differ.
 
         Raises:
             DataError: If the set is missing or empty.
             ImageError: If the file cannot be read.
         """
-        return super().sample_size() if self.size is None else self.size
+        if isinstance(self.size, tuple):
+            return self.size
+        return wanted_size(read_header(self.entries[0].image).size, self.size)
 
     def counted_size(self) -> Size:
         """(height, width) of the first label file.

@@ -23,14 +23,15 @@ class PictureCache:
     Args:
         folder: Where copies are kept, below a folder for each root and size.
         root: Folder of the data set.
-        size: (height, width) of its pictures, None: as on disk.
+        size: (height, width) of its pictures, or their shorter side; None: as on disk.
     """
 
-    def __init__(self, folder: Path, root: Path, size: Size | None) -> None:
+    def __init__(self, folder: Path, root: Path, size: Size | int | None) -> None:
         mark = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
         self.root = root
         self._listed: dict[Path, dict[str, set[str]]] = {}
-        self.folder = expanded(folder) / f"{root.resolve().name}-{mark}" / (f"{size[0]}x{size[1]}" if size else "full")
+        name = "full" if size is None else f"short{size}" if isinstance(size, int) else f"{size[0]}x{size[1]}"
+        self.folder = expanded(folder) / f"{root.resolve().name}-{mark}" / name
 
     def copy(self, path: Path, size: Size | None, kind: str, read: Callable[[], Pixels]) -> Pixels:
         """The pixels of a file, from the copy if there is one.

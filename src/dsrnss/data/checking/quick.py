@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dsrnss.data.base import SegmentationDataset, Size, read_label, unturned_label
+from dsrnss.data.base import SegmentationDataset, Size, read_label, unturned_label, wanted_size
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.originals import MASK_MODES, invalid_file, unwrapped
 from dsrnss.data.transforms import check_fits
@@ -69,7 +69,7 @@ def check_crop_size(dataset: SegmentationDataset, crop: Size, samples: int = SAM
         check_fits(crop, dataset.sample_size(), type(inner).__name__)
         return
     for entry in _chosen(inner, samples):
-        check_fits(crop, _header(entry.image).size if inner.size is None else inner.size, entry.name)
+        check_fits(crop, wanted_size(_header(entry.image).size, inner.size), entry.name)
 
 
 def _chosen(dataset: FileDataset, samples: int) -> list[Entry]:
