@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dsrnss.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from dsrnss.automation.run import adapt
     from dsrnss.data.datamodule import AdaptationDataModule
     from dsrnss.inference.segmenter import Segmenter
     from dsrnss.models.config import NetworkConfig
@@ -24,6 +25,7 @@ __all__ = [
     "NetworkConfig",
     "Segmenter",
     "__version__",
+    "adapt",
     "build_segmentor",
     "list_models",
     "list_weights",
@@ -38,6 +40,7 @@ __getattr__, __dir__ = lazy_names(
         "AdaptationTask": "dsrnss.training.task",
         "NetworkConfig": "dsrnss.models.config",
         "Segmenter": "dsrnss.inference.segmenter",
+        "adapt": "dsrnss.automation.run",
         "build_segmentor": "dsrnss.models.factory",
         "list_models": "dsrnss.models.factory",
         "list_weights": "dsrnss.models.weights.registry",

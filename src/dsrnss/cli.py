@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import demo, experiment, segment, weights
+from dsrnss.commands import adapt, demo, experiment, segment, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
 from dsrnss.errors import DsrnssError, OutputError, UsageError, did_you_mean
@@ -24,6 +24,7 @@ Semantic segmentation of night scenes, learned from labelled day scenes and unla
 
   dsrnss demo                                   see the whole method work, no download needed
   dsrnss segment PHOTO.jpg --out out            segment your own photographs
+  dsrnss adapt DAY NIGHT --out run              adapt to your own night pictures, from your labelled day pictures
   dsrnss fit --config synthnight/adapt.yaml     train from an experiment file"""
 
 _OF_MEMORY = re.compile(
@@ -39,6 +40,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"dsrnss {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     demo.add_parser(commands)
+    adapt.add_parser(commands)
     segment.add_parser(commands)
     for name, title in experiment.COMMANDS.items():
         commands.add_parser(name, help=title, add_help=False)

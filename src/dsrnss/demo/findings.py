@@ -1,17 +1,11 @@
 """What the demo found, put into words and pictures for the page."""
 
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 
-import lightning
 import numpy as np
 import numpy.typing as npt
-import torch
 
-import dsrnss
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.parallel import available_cores
 from dsrnss.reporting.content import Curve, Panel
 from dsrnss.training.callbacks.history import History
 
@@ -23,28 +17,6 @@ NOTES = (
     "The network is small and trained for minutes. The paper's networks are trained for hours on real pictures.",
 )
 """What every demo must admit, whatever its numbers."""
-
-
-def machine() -> dict[str, str]:
-    """What the run ran on."""
-    return {
-        "processor": _processor(),
-        "cores": str(available_cores()),
-        "system": f"{platform.system()} {platform.machine()}",
-        "Python": platform.python_version(),
-        "dsrnss": dsrnss.__version__,
-        "torch": torch.__version__,
-        "lightning": lightning.__version__,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def curves(history: History) -> list[Curve]:

@@ -42,7 +42,7 @@ class Panel:
     Args:
         name: Name of the scene.
         night: (H, W, 3) uint8 RGB.
-        truth: (H, W) train ids, 255 ignored.
+        truth: (H, W) train ids, 255 ignored; None where nobody knows.
         source_only: (H, W) train ids predicted before adaptation.
         adapted: (H, W) train ids predicted after it.
         reference: (H, W, 3) uint8 RGB day picture of the same place, if it shall be shown.
@@ -50,10 +50,25 @@ class Panel:
 
     name: str
     night: npt.NDArray[np.uint8]
-    truth: npt.NDArray[np.integer]
+    truth: npt.NDArray[np.integer] | None
     source_only: npt.NDArray[np.integer]
     adapted: npt.NDArray[np.integer]
     reference: npt.NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """What a network says of night pictures that have no labels.
+
+    Args:
+        consistency: Mean IoU of its predictions on pictures and on changed views of them.
+        confidence: Mean of its highest probability.
+        shares: (C,) share of the pixels that it calls each class.
+    """
+
+    consistency: float
+    confidence: float
+    shares: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,9 +82,11 @@ class RunReport:
         seconds: Phase -> wall-clock seconds, in order.
         label_space: The classes.
         scores: "source-only" and "adapted"; optionally "oracle" (trained on labelled night) and "day" (source-only, on
-            day pictures).
+            day pictures). Empty where nothing at night has labels; then `unlabelled` has both.
         command: The exact command that repeats the run.
         test_set: What the scores were measured on, to be put behind "on".
+        unlabelled: "source-only" and "adapted" on night pictures without labels.
+        day_shares: (C,) share of the labelled pixels by day that belong to each class.
         curves: Training curves.
         panels: Scenes to show.
         next_steps: What to try next; text between backticks is set as code.
@@ -85,6 +102,8 @@ class RunReport:
     scores: Mapping[str, Scores]
     command: str
     test_set: str
+    unlabelled: Mapping[str, Unlabelled] = field(default_factory=dict)
+    day_shares: npt.NDArray[np.float64] | None = None
     curves: Sequence[Curve] = ()
     panels: Sequence[Panel] = ()
     next_steps: Sequence[str] = ()
@@ -97,7 +116,8 @@ class RunReport:
         Raises:
             ConfigError: If not.
         """
-        missing = [key for key in (SOURCE_ONLY, ADAPTED) if key not in self.scores]
+        compared = self.scores or self.unlabelled
+        missing = [key for key in (SOURCE_ONLY, ADAPTED) if key not in compared]
         if missing:
             raise ConfigError(f"A report compares '{SOURCE_ONLY}' with '{ADAPTED}'; without scores: {missing}.")
         for key, scores in self.scores.items():

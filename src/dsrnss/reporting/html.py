@@ -65,6 +65,7 @@ def render_report(report: RunReport, *, picture_width: int = 512) -> str:
         ladder=_ladder(report),
         rows=_class_rows(report),
         means=_mean_rows(report),
+        shares=_share_rows(report),
         has_oracle=ORACLE in report.scores,
         charts=build_charts(report.curves),
         panels=[(panel, _pictures(panel, report.label_space, picture_width)) for panel in report.panels],
@@ -100,6 +101,11 @@ def _code(text: str) -> Markup:
 
 
 def _verdict(report: RunReport) -> str:
+    if not report.scores:
+        return (
+            "Adapted to night without night labels. Nothing at night has labels, so how right it is was not measured: "
+            "look at the scenes below."
+        )
     before, after = report.scores[SOURCE_ONLY].mean_iou, report.scores[ADAPTED].mean_iou
     change = after - before
     if math.isnan(change):
@@ -114,6 +120,12 @@ def _verdict(report: RunReport) -> str:
 
 
 def _headlines(report: RunReport) -> list[Row]:
+    if not report.scores:
+        consistent = "agreement with itself on mirrored, darker and smaller pictures, mean IoU of all classes"
+        return [
+            _unlabelled_row(report, "Consistency", "consistency", consistent),
+            _unlabelled_row(report, "Confidence", "confidence", "mean probability of the class that is chosen"),
+        ]
     space = report.label_space
     names = [", ".join(space.names[i] for i in group) for group in (space.dynamic, space.small)]
     return [
@@ -123,8 +135,28 @@ def _headlines(report: RunReport) -> list[Row]:
     ]
 
 
+def _unlabelled_row(report: RunReport, name: str, attribute: str, detail: str) -> Row:
+    before, after = (float(getattr(report.unlabelled[key], attribute)) for key in (SOURCE_ONLY, ADAPTED))
+    return Row(name, before, after, detail=detail)
+
+
+def _share_rows(report: RunReport) -> list[Row]:
+    """The share of the night that each class gets, and of the labels by day in the place of the oracle."""
+    space, found = report.label_space, report.unlabelled
+    if not found:
+        return []
+    day = np.full(space.num_classes, math.nan) if report.day_shares is None else report.day_shares
+    shares = zip(space.names, found[SOURCE_ONLY].shares, found[ADAPTED].shares, day, strict=True)
+    return [
+        Row(name, float(before), float(after), float(by_day), _colour(space, index))
+        for index, (name, before, after, by_day) in enumerate(shares)
+    ]
+
+
 def _class_rows(report: RunReport) -> list[Row]:
     space, scores = report.label_space, report.scores
+    if not scores:
+        return []
     return [
         Row(
             name=name,
@@ -139,6 +171,8 @@ def _class_rows(report: RunReport) -> list[Row]:
 
 
 def _mean_rows(report: RunReport) -> list[Row]:
+    if not report.scores:
+        return []
     return [
         _row(report, "Mean of all classes", "mean_iou"),
         _row(report, "Mean of dynamic classes", "mean_iou_dynamic"),
@@ -178,9 +212,9 @@ def _pictures(panel: Panel, space: LabelSpace, width: int) -> list[Picture]:
     if panel.reference is not None:
         alt = f"The place of {panel.name} by day"
         pictures.append(Picture("Day reference", "", alt, photo_uri(panel.reference, width), size))
-    maps = (("Truth", panel.truth), ("Source-only", panel.source_only), ("Adapted", panel.adapted))
-    for title, labels in maps:
-        detail = "" if title == "Truth" else _right(labels, panel.truth, space)
+    truth = [] if panel.truth is None else [("Truth", panel.truth)]
+    for title, labels in (*truth, ("Source-only", panel.source_only), ("Adapted", panel.adapted)):
+        detail = "" if title == "Truth" or panel.truth is None else _right(labels, panel.truth, space)
         alt = f"{title} classes of {panel.name}: {_contents(labels, space)}"
         pictures.append(Picture(title, detail, alt, label_uri(labels, space, width), size))
     return pictures
@@ -207,7 +241,8 @@ def _legend(report: RunReport) -> list[tuple[str, str]]:
     space, seen = report.label_space, np.zeros(report.label_space.num_classes, bool)
     ignored = False
     for panel in report.panels:
-        for labels in (panel.truth, panel.source_only, panel.adapted):
+        truth = [] if panel.truth is None else [panel.truth]
+        for labels in (*truth, panel.source_only, panel.adapted):
             ids = np.unique(labels)
             inside = (ids >= 0) & (ids < space.num_classes)
             seen[ids[inside].astype(np.int64)] = True

@@ -5,9 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from dsrnss.metrics import Scores
 from dsrnss.paths import expanded
-from dsrnss.reporting.content import RunReport
+from dsrnss.reporting.content import RunReport, Unlabelled
 from dsrnss.reporting.html import render_report
 from dsrnss.writing import write_atomically
 
@@ -48,6 +51,7 @@ def report_numbers(report: RunReport) -> dict[str, Any]:
         "machine": dict(report.machine),
         "seconds": {phase: _number(seconds) for phase, seconds in report.seconds.items()},
         "scores": {key: _scores(key, scores, names) for key, scores in report.scores.items()},
+        "unlabelled": {key: _unlabelled(found, names) for key, found in report.unlabelled.items()},
         "gap_closed": _number(report.gap_closed),
         "curves": [
             {
@@ -70,8 +74,20 @@ def _scores(name: str, scores: Scores, names: tuple[str, ...]) -> dict[str, Any]
         "mean_iou_dynamic": _number(scores.mean_iou_dynamic),
         "mean_iou_small": _number(scores.mean_iou_small),
         "pixel_accuracy": _number(scores.pixel_accuracy),
-        "iou": {label: _number(iou) for label, iou in zip(names, scores.iou, strict=True)},
+        "iou": _by_class(scores.iou, names),
     }
+
+
+def _unlabelled(found: Unlabelled, names: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "consistency": _number(found.consistency),
+        "confidence": _number(found.confidence),
+        "shares": _by_class(found.shares, names),
+    }
+
+
+def _by_class(values: npt.NDArray[np.float64], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _number(float(value)) for name, value in zip(names, values, strict=True)}
 
 
 def _number(value: float) -> float | int | None:

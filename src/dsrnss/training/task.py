@@ -267,15 +267,16 @@ class AdaptationTask(L.LightningModule):
     def _predictor(self) -> Predictor:
         return Predictor(self.evaluated, self.inference)
 
-    def _prepare_evaluated(self) -> None:
-        """Make the network ready: its weights, eval mode, and a teacher's batch-norm statistics."""
+    def prepare_evaluated(self) -> Segmentor:
+        """Make that network ready: its weights, eval mode, and a teacher's batch-norm statistics."""
         self._read_initial_weights()
         self.evaluated.eval()
         if self.evaluate == "teacher":
             self.method.teacher.adopt_statistics(self.student)
+        return self.evaluated
 
     def _start(self, stage: str, loaders: int) -> None:
-        self._prepare_evaluated()
+        self.prepare_evaluated()
         self._evaluation = Evaluation(set_names(self.trainer, stage, loaders), self.label_space, self.device)
 
     def _count(self, batch: dict[str, Tensor], index: int) -> None:
@@ -317,7 +318,7 @@ class AdaptationTask(L.LightningModule):
 
     def on_predict_start(self) -> None:
         """Read the initial weights, if no checkpoint brought any; predict with what `test` measures."""
-        self._prepare_evaluated()
+        self.prepare_evaluated()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
         """Labels and confidences of a batch, each picture at its size on disk."""

@@ -1,0 +1,125 @@
+"""The two experiments of a run, as files that `fit` can repeat: training by day, and adaptation to the night."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dsrnss.automation.plan import NetworkChoice, Plan
+from dsrnss.automation.sets import SetChoice
+from dsrnss.models.config import NetworkConfig
+from dsrnss.writing import write_atomically
+
+DAY, NIGHT = "day.yaml", "config.yaml"
+CHECKS = 8
+"""How often the adapted network is looked at."""
+
+
+def day_experiment(plan: Plan, network: NetworkChoice, day: SetChoice, seed: int) -> dict[str, Any]:
+    """Supervised training on the labelled pictures.
+
+    Args:
+        plan: How long, on what.
+        network: What is trained.
+        day: The labelled set.
+        seed: Of all draws.
+    """
+    experiment = _common(plan, network, plan.day_steps, seed)
+    experiment["model"] |= {
+        "backbone_weights": network.backbone_weights,
+        "source": {"class_balance": 0.25, "augmentation": _PHOTOMETRIC},
+        "feature_distance": {"weight": 0},
+    }
+    experiment["data"] = _data(plan, day, plan.batch)
+    return experiment
+
+
+def night_experiment(
+    plan: Plan,
+    network: NetworkChoice,
+    day: SetChoice,
+    night: SetChoice,
+    seed: int,
+    weights: str,
+    val: SetChoice | None = None,
+) -> dict[str, Any]:
+    """The adaptation.
+
+    Args:
+        plan: How long, on what.
+        network: What is trained.
+        day: The labelled set.
+        night: The pictures to adapt to.
+        seed: Of all draws.
+        weights: Of the network that has learned by day.
+        val: Labelled night pictures that choose the network; None: it is chosen without labels.
+    """
+    experiment = _common(plan, network, plan.steps, seed)
+    every = max(1, plan.steps // CHECKS)
+    experiment["trainer"] |= {
+        "val_check_interval": every,
+        "callbacks": [
+            {"class_path": "dsrnss.training.callbacks.best_network.BestNetwork", "init_args": {"every": every}}
+        ],
+    }
+    experiment["model"] |= {
+        "weights": weights,
+        "source": {"augmentation": _PHOTOMETRIC},
+        "self_training": {"momentum": 0.99, "joint_forward": True},
+        "feature_distance": {"weight": 0.005},
+        "memory_bank": {"size": 1, "interval": 10},
+        "prototypes": {"start_step": plan.steps // 5},
+    }
+    experiment["model"]["optimizer"]["lr"] /= 2
+    if night.build().references:
+        experiment["model"]["aligner"] = "dsrnss.adaptation.alignment.ClassicalAligner"
+    experiment["data"] = _data(plan, day, plan.batch // 2) | {
+        "target": night.having(size=_size(plan, night)).node(),
+        "target_batch_size": plan.batch // 2,
+    }
+    if val is not None:
+        # measured at the size of the labels
+        experiment["data"]["val"] = {"night": val.having(size=_size(plan, val), resize_label=False).node()}
+    return experiment
+
+
+def write(experiment: dict[str, Any], path: Path) -> Path:
+    """Write an experiment file.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    write_atomically(path, yaml.safe_dump(experiment, sort_keys=False).encode())
+    return path
+
+
+_PHOTOMETRIC = {"jitter": 0.3, "hue": 0.03}
+
+
+def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[str, Any]:
+    usual = {**NetworkConfig().to_dict(), "num_classes": network.parts.num_classes, "backbone": None, "head": None}
+    parts = {key: value for key, value in network.parts.to_dict().items() if value != usual[key]}
+    return {
+        "seed_everything": seed,
+        "trainer": {"max_steps": steps, "gradient_clip_val": 5.0, "accelerator": plan.device},
+        "checkpoint": {"every_n_train_steps": max(1, min(100, steps // 4))},
+        "model": {
+            "network": parts,
+            "optimizer": {"lr": network.lr, "backbone_lr_factor": network.factor},
+            "schedule": {"warmup_steps": max(1, min(30, steps // 10))},
+        },
+    }
+
+
+def _data(plan: Plan, day: SetChoice, batch: int) -> dict[str, Any]:
+    return {
+        "source": day.having(size=_size(plan, day)).node(),
+        "crop_size": list(plan.crop),
+        "source_batch_size": batch,
+        "rare_class_sampling": {"temperature": 0.02},
+        "workers": 4 if plan.device == "gpu" else 0,
+    }
+
+
+def _size(plan: Plan, choice: SetChoice) -> int | None:
+    return plan.size or None if choice.in_files else None

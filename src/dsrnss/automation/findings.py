@@ -1,0 +1,170 @@
+"""What a run found, measured and put into words for its page."""
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dsrnss.automation.plan import Plan
+from dsrnss.data.base import SegmentationDataset
+from dsrnss.data.loading import EvalView
+from dsrnss.labels import LabelSpace
+from dsrnss.metrics import Scores
+from dsrnss.models.segmentor import Segmentor
+from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, Curve, Panel, RunReport, Unlabelled
+from dsrnss.reporting.machine import machine
+from dsrnss.training.callbacks.best_network import BestNetwork
+from dsrnss.training.callbacks.history import FOLLOWED
+from dsrnss.training.checkpoints import LOGS
+from dsrnss.training.evaluation import evaluate, predict
+from dsrnss.training.label_free import label_free
+
+PANELS = 8
+LOOKED_AT = 32
+"""Night pictures whose predictions are counted."""
+_POINTS = 60
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the two networks do at night.
+
+    Attributes:
+        label_space: The classes.
+        scores: By network, on labelled night pictures; empty: there are none.
+        unlabelled: By network, on the pictures that were adapted to.
+        panels: Scenes before and after.
+    """
+
+    label_space: LabelSpace
+    scores: Mapping[str, Scores]
+    unlabelled: Mapping[str, Unlabelled]
+    panels: list[Panel]
+
+    @classmethod
+    def measure(
+        cls,
+        networks: Mapping[str, Segmentor],
+        label_space: LabelSpace,
+        night: SegmentationDataset,
+        val: SegmentationDataset | None,
+    ) -> "Found":
+        """Run the networks on the night.
+
+        Args:
+            networks: "source-only" and "adapted", in eval mode.
+            label_space: Their classes.
+            night: The pictures that were adapted to.
+            val: Labelled night pictures.
+        """
+        scores = {} if val is None else {key: evaluate(one, val, 1) for key, one in networks.items()}
+        unlabelled = {key: _unlabelled(one, night) for key, one in networks.items()}
+        return cls(label_space, scores, unlabelled, _panels(networks, night if val is None else val))
+
+
+def _unlabelled(network: Segmentor, night: SegmentationDataset) -> Unlabelled:
+    found = label_free(network, _pictures(night), network.config.num_classes)
+    return Unlabelled(found.consistency, found.confidence, found.shares)
+
+
+def _pictures(night: SegmentationDataset) -> Iterator[Tensor]:
+    view = EvalView(night)
+    for index in spread(len(night), LOOKED_AT):
+        yield view[index]["image"][None]
+
+
+def spread(length: int, count: int) -> list[int]:
+    """So many indices of a list, evenly spread."""
+    count = min(length, count)
+    return [number * length // count for number in range(count)]
+
+
+def _panels(networks: Mapping[str, Segmentor], dataset: SegmentationDataset) -> list[Panel]:
+    chosen = spread(len(dataset), PANELS)
+    before, after = (predict(networks[key], dataset, chosen) for key in (SOURCE_ONLY, ADAPTED))
+    panels = []
+    for index, source_only, adapted in zip(chosen, before, after, strict=True):
+        sample = dataset[index]
+        image = sample["image"].permute(1, 2, 0).numpy()
+        truth = sample["label"].numpy() if "label" in sample else None
+        panels.append(Panel(sample["name"], image, truth, source_only, adapted))
+    return panels
+
+
+def curves(folder: Path, best: BestNetwork) -> list[Curve]:
+    """The curves of an adaptation, from the logs of all its runs: one that was resumed has several.
+
+    Args:
+        folder: Where the runs of the experiment are logged.
+        best: What looked at the network.
+    """
+    logged: dict[str, dict[int, float]] = defaultdict(dict)
+    for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda path: int(path.parent.name[8:])):
+        with file.open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                for name, key in FOLLOWED.items():
+                    if row.get(key):
+                        logged[name][int(row["step"])] = float(row[key])
+    found = []
+    for name, points in logged.items():
+        share = "loss" not in name
+        values = [(float(step), 100 * value if share else value) for step, value in sorted(points.items())]
+        values = [(step, value) for step, value in values if not math.isnan(value)]
+        found.append(Curve(name, "%" if share else "", _smoothed(values), "pseudo-labels" if share else "loss"))
+    checks = [(float(check.step), 100 * check.score) for check in best.checks]
+    return [*found, Curve("what the network is chosen by", "%", checks, "night")]
+
+
+def _smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Means of neighbours, at most `_POINTS` of them."""
+    size = max(1, -(-len(points) // _POINTS))
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
+
+
+def report_of(
+    out: Path,
+    plan: Plan,
+    found: Found,
+    best: BestNetwork,
+    command: str,
+    model: Path,
+    day_shares: npt.NDArray[np.float64],
+    val: SegmentationDataset | None,
+) -> RunReport:
+    """The page of a run."""
+    chosen = best.best
+    assert chosen is not None
+    by = "consistency with itself" if val is None else "the mean IoU on the labelled night pictures"
+    notes = [f"The network is that of step {chosen.step} of {plan.steps}, the best one by {by}."]
+    if val is None:
+        notes.append("Consistency says that a network has not collapsed, not that it is right.")
+    elif found.scores:
+        notes.append("The labelled night pictures chose the network: its score on them is a little too high.")
+    notes.append("This is one run with one seed. Another seed moves the mean IoU by a point or two.")
+    return RunReport(
+        title="From day to night",
+        settings={**plan.table(), "CPU threads": str(torch.get_num_threads())},
+        machine=machine(),
+        seconds={},
+        label_space=found.label_space,
+        scores=found.scores,
+        command=command,
+        test_set="" if val is None else f"{len(val)} labelled night pictures",
+        unlabelled=found.unlabelled,
+        day_shares=day_shares,
+        curves=curves(out / LOGS / "config", best),
+        panels=found.panels,
+        next_steps=[
+            f"`dsrnss segment PHOTO.jpg --model {model} --out segmented`",
+            f"`dsrnss fit --config {out / 'config.yaml'}` repeats the adaptation; its settings can be changed there.",
+        ],
+        notes=notes,
+    )

@@ -1,0 +1,299 @@
+"""`dsrnss.adapt`: check, plan, train by day, adapt to the night, choose, and tell what came of it."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dsrnss.automation import experiments
+from dsrnss.automation.findings import Found, report_of
+from dsrnss.automation.plan import NetworkChoice, Plan, choose, like
+from dsrnss.automation.sets import SetChoice, labelled_set, night_set
+from dsrnss.data.base import SegmentationDataset
+from dsrnss.data.checking.check import CheckReport, check_sets
+from dsrnss.errors import CheckpointError, DataError, UsageError
+from dsrnss.experiment.cli import ExperimentCLI, build
+from dsrnss.experiment.failures import typed_failures
+from dsrnss.experiment.files import experiment_name
+from dsrnss.models.weights import load_pretrained, save_pretrained
+from dsrnss.paths import expanded
+from dsrnss.progress import counting
+from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY
+from dsrnss.reporting.report import write_report
+from dsrnss.training import checkpoints
+from dsrnss.training.callbacks.best_network import BestNetwork
+from dsrnss.writing import prepare_folder, write_atomically
+
+MODEL, REPORT, REQUEST = "model", "report.html", "adapt.json"
+_DAY_WEIGHTS = "day.safetensors"
+_SHOWN = 5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for; None leaves the choice to the program.
+
+    Args:
+        day: Labelled pictures: a folder of one's own (docs/own_data.md), a known set, or `synthnight`.
+        night: Pictures to adapt to: any folder of pictures, or a known set. Their labels are never looked at.
+        val: Labelled night pictures that choose and score the network.
+        refs: Folder of pictures of the same places by day, named as those by night.
+        pairs: CSV of `picture,reference` instead.
+        labels_file: The classes of `day`, where it has no `labels.yaml`.
+        weights: Network to begin with; if it knows the classes of `day`, there is no training by day.
+        network: Name of a network.
+        size: Shorter side that pictures are brought to; 0: as they are.
+        crop: (height, width) of the training crops.
+        batch: Crops of a training step.
+        day_steps: Training steps by day.
+        steps: Steps of the adaptation.
+        seed: Of all draws.
+        device: `cpu` or `gpu`.
+        allow: Kinds of problems of the data to accept, see `dsrnss data check`.
+    """
+
+    day: str
+    night: str
+    val: str | None = None
+    refs: str | None = None
+    pairs: str | None = None
+    labels_file: str | None = None
+    weights: str | None = None
+    network: str | None = None
+    size: int | None = None
+    crop: tuple[int, int] | None = None
+    batch: int | None = None
+    day_steps: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str | None = None
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What an adaptation left behind.
+
+    Attributes:
+        model: Folder of the adapted network, for `Segmenter` and `dsrnss segment --model`.
+        report: The page.
+        config: The experiment of the adaptation, which `dsrnss fit --config` repeats.
+        numbers: What stands in the page, as plain values.
+    """
+
+    model: Path
+    report: Path
+    config: Path
+    numbers: Mapping[str, Any]
+
+
+def adapt(day: str | Path, night: str | Path, out: str | Path = "adapted", **options: Any) -> Adapted:
+    """Adapt a network from labelled day pictures to night pictures that have no labels.
+
+    Called again with the same words, it goes on where it was interrupted.
+
+    Args:
+        day: Labelled pictures: a folder, a known set, or `synthnight`.
+        night: Pictures to adapt to: a folder of pictures, or a known set.
+        out: Folder of all that is written: `model`, `report.html`, `config.yaml`, and the logs of the training.
+        **options: What `Request` takes.
+
+    Returns:
+        Where the results are.
+
+    Raises:
+        UsageError: If an option has no meaning, or `out` holds a run with other options.
+        DatasetNotFoundError: If there are no pictures, or no labels by day.
+        DataError: If the pictures have problems that are not allowed.
+        CheckpointError: If the weights cannot be read.
+        OutputError: If something cannot be written.
+    """
+    known = {field.name for field in fields(Request)}
+    if unknown := [name for name in options if name not in known]:
+        raise UsageError(f"adapt has no option '{unknown[0]}': it takes {', '.join(sorted(known))}.")
+    return _Adaptation(Request(_word(day), _word(night), **options), prepare_folder(out)).run()
+
+
+def _word(place: str | Path) -> str:
+    """A place as it is remembered: a folder by its whole path."""
+    path = expanded(str(place))
+    return str(path.absolute()) if path.is_dir() else str(place)
+
+
+class _Adaptation:
+    """One run, phase after phase; each leaves a file by which it is known to be done."""
+
+    def __init__(self, request: Request, out: Path) -> None:
+        self.request, self.out = request, out
+        self.day = labelled_set(request.day, request.labels_file)
+        self.night = night_set(request.night, request.refs, request.pairs)
+        self.val = None if request.val is None else labelled_set(request.val, self._classes(), part="val")
+
+    def _classes(self) -> str | None:
+        """The file of the classes by day, which are those of all labels."""
+        given = self.request.labels_file
+        if given is not None or self.day.kind != "Folder" or self.request.val is None:
+            return given
+        own = expanded(self.request.val) / "labels.yaml"
+        return None if own.is_file() else str(Path(self.day.arguments["root"]) / "labels.yaml")
+
+    def run(self) -> Adapted:
+        begun = self._begun()
+        if not begun:
+            self._check()
+        plan, network, start = self._plan()
+        if not begun:
+            text = ", ".join(f"{name} {value}" for name, value in plan.table().items())
+            _log.info("chosen: %s. Each has an option of its name.", text)
+            self._remember(plan)
+        weights = start or self._by_day(plan, network)
+        config, best = self._at_night(plan, network, weights)
+        return self._finish(plan, config, weights, best)
+
+    # --- what was asked for -------------------------------------------------------------------------------------------
+
+    def _begun(self) -> bool:
+        """Whether the folder holds this run; refuses another one's.
+
+        Raises:
+            UsageError: If it holds a run with other options.
+        """
+        try:
+            earlier = json.loads((self.out / REQUEST).read_text(encoding="utf-8"))["request"]
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"'{self.out / REQUEST}' cannot be read ({error}): choose another --out.") from error
+        now = json.loads(json.dumps(asdict(self.request)))
+        differing = [key for key in now if earlier.get(key) != now[key]]
+        if differing:
+            told = "; ".join(f"{key.replace('_', '-')} was {earlier.get(key)} and is {now[key]}" for key in differing)
+            raise UsageError(f"'{self.out}' holds a run with other options ({told}): choose another --out.")
+        return True
+
+    def _remember(self, plan: Plan) -> None:
+        content = {"request": asdict(self.request), "plan": asdict(plan)}
+        write_atomically(self.out / REQUEST, f"{json.dumps(content, indent=1)}\n".encode())
+
+    def _sets(self) -> dict[str, SegmentationDataset]:
+        sets = {"day": self.day, "night": self.night, "val": self.val}
+        return {name: choice.build() for name, choice in sets.items() if choice is not None}
+
+    def _check(self) -> None:
+        """Read every file, as `dsrnss data check` does.
+
+        Raises:
+            DataError: If one has a problem that is not allowed.
+        """
+        sets = self._sets()
+        # apart: pictures to choose by may be among those that are adapted to, which is done without their labels
+        val = {"val": sets.pop("val")} if "val" in sets else {}
+        for group in (sets, val):
+            with counting("files checked") as progress:
+                report = check_sets(group, dict.fromkeys(group, "training"), progress=progress)
+            _refuse(report, self.request.allow)
+            for remark in report.remarks:
+                _log.info("%s", remark)
+
+    def _plan(self) -> tuple[Plan, NetworkChoice, str | None]:
+        """The choices, and the weights that the adaptation begins from, None: training by day makes them."""
+        request, sets = self.request, self._sets()
+        given = {key: getattr(request, key) for key in ("network", "size", "crop", "batch", "day_steps", "steps")}
+        given["device"] = request.device
+        if request.weights is None:
+            plan, network = choose(sets["day"], sets["night"], given)
+            return plan, network, None
+        if request.network is not None:
+            raise UsageError("--weights says which network it is: leave --network out.")
+        pretrained = load_pretrained(request.weights)
+        network = like(pretrained.segmentor.config, request.weights)
+        plan, network = choose(sets["day"], sets["night"], given, (request.weights, network))
+        seen = pretrained.label_space.names == sets["day"].label_space.names
+        return plan, network, request.weights if seen else None
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def _by_day(self, plan: Plan, network: NetworkChoice) -> str:
+        weights = self.out / _DAY_WEIGHTS
+        if not weights.is_file():
+            content = experiments.day_experiment(plan, network, self.day, self.request.seed)
+            cli = self._fit(experiments.write(content, self.out / experiments.DAY), "training by day")
+            save_pretrained(cli.model.student, weights, cli.model.label_space, cli.model.card())
+        return str(weights.absolute())
+
+    def _at_night(self, plan: Plan, network: NetworkChoice, weights: str) -> tuple[Path, BestNetwork]:
+        content = experiments.night_experiment(
+            plan, network, self.day, self.night, self.request.seed, weights, self.val
+        )
+        config = experiments.write(content, self.out / experiments.NIGHT)
+        cli = self._fit(config, "adaptation")
+        callbacks = cli.trainer.callbacks  # type: ignore[attr-defined]
+        return config, next(callback for callback in callbacks if isinstance(callback, BestNetwork))
+
+    def _fit(self, config: Path, what: str) -> ExperimentCLI:
+        words = ["--trainer.default_root_dir", str(self.out)]
+        last: str | None = None
+        try:
+            last = str(checkpoints.find_last(self.out, experiment_name([config])))
+            words += ["--ckpt_path", last]
+        except CheckpointError:
+            _log.info("%s begins.", what)
+        with typed_failures(lambda: last):
+            cli = build("fit", [config], words)
+            cli.run()
+        return cli
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def _finish(self, plan: Plan, config: Path, weights: str, best: BestNetwork) -> Adapted:
+        if best.kept is None or best.best is None:
+            raise CheckpointError(f"'{self.out}' holds no adapted network: begin again in another folder.")
+        before, after = load_pretrained(weights), load_pretrained(best.kept)
+        networks = {SOURCE_ONLY: before.segmentor, ADAPTED: after.segmentor}
+        night, val = self._at_size(plan, self.night), None if self.val is None else self._at_size(plan, self.val)
+        found = Found.measure(networks, after.label_space, night, val)
+        card = {
+            "day": self.request.day,
+            "night": self.request.night,
+            "plan": plan.table(),
+            "chosen": f"step {best.best.step} of {plan.steps}",
+            "night score": best.best.score,
+        }
+        model = save_pretrained(after.segmentor, self.out / MODEL, after.label_space, card)
+        report = report_of(self.out, plan, found, best, self._command(), model, self._day_shares(), val)
+        page, numbers = write_report(report, self.out / REPORT)
+        return Adapted(model, page, config, json.loads(numbers.read_text(encoding="utf-8")))
+
+    def _at_size(self, plan: Plan, choice: SetChoice) -> SegmentationDataset:
+        own = {"resize_label": False} if choice is self.val else {}
+        return (choice.having(size=plan.size or None, **own) if choice.in_files else choice).build()
+
+    def _day_shares(self) -> Any:
+        counts = self.day.build().class_counts().sum(0).astype(float)
+        return counts / max(counts.sum(), 1)
+
+    def _command(self) -> str:
+        """The command that repeats the run."""
+        request = asdict(self.request)
+        words = ["dsrnss", "adapt", request.pop("day"), request.pop("night"), "--out", str(self.out)]
+        for key, value in request.items():
+            if value in (None, ()) or (key == "seed" and value == 0):
+                continue
+            several = value if isinstance(value, list | tuple) else [value]
+            words += [f"--{key.replace('_', '-')}", *map(str, several)]
+        return " ".join(words)
+
+
+def _refuse(report: CheckReport, allow: Sequence[str]) -> None:
+    problems = [problem for problem in report.problems if problem.kind not in allow]
+    if not problems:
+        return
+    told = [f"  {problem.set}: {problem.file}: {problem.message} ({problem.kind})" for problem in problems[:_SHOWN]]
+    more = f"\n  and {len(problems) - _SHOWN} more; `dsrnss data check FOLDER` names all." if problems[_SHOWN:] else ""
+    raise DataError(
+        f"{len(problems)} of the pictures or labels have problems:\n" + "\n".join(told) + more + "\n"
+        f"Mend them, or accept a kind of problem: --allow {problems[0].kind}."
+    )

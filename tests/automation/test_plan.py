@@ -1,0 +1,62 @@
+"""What is chosen for the pictures and the machine."""
+
+import numpy as np
+import pytest
+from pictures import write_day, write_night
+from PIL import Image
+
+from dsrnss.automation.plan import NETWORKS, choose, like
+from dsrnss.data import Folder
+from dsrnss.errors import ConfigError, UsageError
+from dsrnss.models.config import NetworkConfig
+
+
+@pytest.fixture
+def sets(tmp_path):
+    return Folder(write_day(tmp_path / "day")), Folder(write_night(tmp_path / "night"), images=".")
+
+
+def test_every_choice_can_be_given(sets):
+    given = {
+        "network": "compact",
+        "size": 0,
+        "crop": (64, 96),
+        "batch": 2,
+        "day_steps": 3,
+        "steps": 4,
+        "device": "cpu",
+    }
+    plan, network = choose(*sets, given)
+    assert {key: getattr(plan, key) for key in given} == given
+    assert network == NETWORKS["compact"]
+    assert plan.table()["size"] == "as on disk" and plan.table()["crop"] == "64 x 96"
+
+
+def test_crops_fit_into_every_picture(sets, tmp_path):
+    Image.fromarray(np.zeros((200, 100, 3), np.uint8)).save(tmp_path / "night" / "upright.png")
+    day, night = sets[0], Folder(tmp_path / "night", images=".")
+    plan, _ = choose(day, night, {"network": "compact"})
+    side = plan.size
+    assert all(length % 32 == 0 and length <= side for length in plan.crop)
+    assert plan.crop[0] * plan.crop[1] <= 1.3 * NETWORKS["compact"].area
+
+
+def test_pictures_too_small_for_a_crop(sets):
+    with pytest.raises(ConfigError, match=r"too few for a crop"):
+        choose(*sets, {"network": "compact", "size": 40})
+
+
+def test_too_few_pictures_for_a_batch(sets):
+    with pytest.raises(ConfigError, match=r"fewer than a batch"):
+        choose(*sets, {"network": "compact", "batch": 100})
+
+
+def test_an_unknown_network(sets):
+    with pytest.raises(UsageError, match=r"compact, lite0, mit_b5, not 'compcat'.*compact"):
+        choose(*sets, {"network": "compcat"})
+
+
+def test_a_network_of_ones_own_learns_like_its_kin():
+    parts = NetworkConfig("compact", "linear")
+    assert like(parts, "file").lr == NETWORKS["compact"].lr and like(parts, "file").parts == parts
+    assert like(NetworkConfig("mit_b1", "segformer"), "file").factor == 0.1

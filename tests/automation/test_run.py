@@ -1,0 +1,118 @@
+"""`adapt` on tiny folders: what it leaves, that it goes on where it was stopped, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from pictures import write_day, write_night
+
+import dsrnss
+from dsrnss.errors import DataError, UsageError
+from dsrnss.models.weights import load_pretrained
+
+TINY = {"network": "compact", "size": 0, "crop": (64, 96), "batch": 4, "day_steps": 4, "steps": 8, "device": "cpu"}
+WORDS = [
+    word for key, value in TINY.items() for word in (f"--{key.replace('_', '-')}", *str(value).strip("()").split(", "))
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_day(tmp_path / "day")
+    write_night(tmp_path / "night")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_what_it_leaves(here):
+    found = dsrnss.adapt("day", "night", "run", **TINY)
+    model = load_pretrained(found.model)
+    assert model.label_space.names == ("ground", "thing", "sky")
+    assert found.numbers["scores"] == {} and set(found.numbers["unlabelled"]) == {"source-only", "adapted"}
+    shares = found.numbers["unlabelled"]["adapted"]["shares"]
+    assert sum(shares.values()) == pytest.approx(1)
+    page = found.report.read_text()
+    assert "Nothing at night has labels" in page and page.count("<img") == 8 * 3
+    assert {curve["name"] for curve in found.numbers["curves"]} >= {"source loss", "mixed loss"}
+    # the experiment alone repeats it, to the last bit
+    command = [
+        sys.executable,
+        "-m",
+        "dsrnss",
+        "fit",
+        "--config",
+        "run/config.yaml",
+        "--trainer.default_root_dir",
+        "again",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    (kept,) = (here / "again").rglob("best.safetensors")
+    again = load_pretrained(kept).segmentor.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in model.segmentor.state_dict().items())
+
+
+@pytest.mark.slow
+def test_labelled_nights_choose_and_score(here):
+    write_day(here / "val", 3)
+    found = dsrnss.adapt("day", "night", "run", val="val", **TINY)
+    assert set(found.numbers["scores"]) == {"source-only", "adapted"}
+    page = found.report.read_text()
+    assert "measured on 3 labelled night pictures" in page and "chose the network" in page
+
+
+@pytest.mark.slow
+def test_weights_that_know_the_classes_need_no_training_by_day(here):
+    first = dsrnss.adapt("day", "night", "first", **TINY)
+    given = {**TINY, "network": None, "weights": str(first.model)}
+    dsrnss.adapt("day", "night", "second", **given)
+    assert not (here / "second" / "day.safetensors").exists()
+
+
+def start(*more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "dsrnss", "adapt", "day", "night", "--out", "run", *WORDS, *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stage, number", [("day", signal.SIGKILL), ("config", signal.SIGKILL), ("config", signal.SIGINT)]
+)
+def test_the_same_command_goes_on_where_it_was_stopped(here, stage, number):
+    dsrnss.adapt("day", "night", "whole", **TINY)
+    process = start()
+    while process.poll() is None and not list((here / "run").rglob(f"lightning_logs/{stage}/*/checkpoints/last.ckpt")):
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
+    process = start()
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    ours, theirs = (load_pretrained(here / run / "model").segmentor.state_dict() for run in ("run", "whole"))
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def test_a_folder_of_another_run_is_refused(here):
+    (here / "run").mkdir()
+    request = {"day": "elsewhere", "night": str(here / "night")}
+    (here / "run" / "adapt.json").write_text(json.dumps({"request": request}))
+    with pytest.raises(UsageError, match=r"holds a run with other options.*day was elsewhere"):
+        dsrnss.adapt("day", "night", "run")
+
+
+def test_files_with_problems_are_named_before_anything_is_trained(here):
+    (here / "night" / "3.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"3.jpg.*--allow"):
+        dsrnss.adapt("day", "night", "run", **TINY)
+    assert list((here / "run").iterdir()) == []
+
+
+def test_an_unknown_option():
+    with pytest.raises(UsageError, match=r"no option 'stpes'"):
+        dsrnss.adapt("day", "night", stpes=3)

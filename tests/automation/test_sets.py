@@ -1,0 +1,90 @@
+"""What is meant by DAY and NIGHT."""
+
+import pytest
+from pictures import write_day, write_night
+
+from dsrnss.automation.sets import labelled_set, night_set
+from dsrnss.data import Folder, SynthNight
+from dsrnss.errors import DataError, DatasetNotFoundError, UsageError
+
+
+def test_a_folder_with_images_and_labels(tmp_path):
+    dataset = labelled_set(write_day(tmp_path / "day")).build()
+    assert isinstance(dataset, Folder) and len(dataset) == 8 and dataset.classes == ("ground", "thing", "sky")
+
+
+def test_the_training_part_of_a_folder_that_is_split(tmp_path):
+    write_day(tmp_path / "given")
+    for folder in ("images", "labels"):
+        (tmp_path / "day" / folder).mkdir(parents=True)
+        for part in ("train", "val"):
+            (tmp_path / "given" / folder).rename(tmp_path / "given" / part) if part == "train" else None
+        (tmp_path / "given" / "train").rename(tmp_path / "day" / folder / "train")
+        (tmp_path / "day" / folder / "val").mkdir()
+    (tmp_path / "given" / "labels.yaml").rename(tmp_path / "day" / "labels.yaml")
+    assert len(labelled_set(tmp_path / "day").build()) == 8
+
+
+def test_synthnight_needs_no_folder():
+    assert isinstance(labelled_set("synthnight").build(), SynthNight)
+
+
+def test_any_folder_of_pictures_is_a_night(tmp_path):
+    dataset = night_set(write_night(tmp_path / "night")).build()
+    assert len(dataset) == 8 and not dataset.labelled and not dataset.references
+
+
+def test_labels_of_the_night_are_not_looked_at(tmp_path):
+    dataset = night_set(write_day(tmp_path / "night")).build()
+    assert not dataset.labelled and "label" not in dataset[0]
+
+
+def test_references_in_a_folder_of_their_own(tmp_path):
+    write_night(tmp_path / "night")
+    write_night(tmp_path / "day")
+    dataset = night_set(tmp_path / "night", refs=tmp_path / "day").build()
+    assert dataset.references and dataset.entries[0].reference == tmp_path / "day" / "0.jpg"
+
+
+def test_references_by_a_list(tmp_path):
+    write_night(tmp_path / "night")
+    (tmp_path / "pairs.csv").write_text("0,1\n3,2\n")
+    dataset = night_set(tmp_path / "night", pairs=tmp_path / "pairs.csv").build()
+    assert [entry.name for entry in dataset.entries] == ["0", "3"]
+
+
+def test_a_known_layout_is_known_by_its_folder(tmp_path):
+    for part in ("leftImg8bit", "gtFine"):
+        (tmp_path / "cs" / part / "train").mkdir(parents=True)
+    choice = labelled_set(tmp_path / "cs")
+    assert choice.kind == "Cityscapes" and choice.arguments == {"split": "train", "root": str(tmp_path / "cs")}
+
+
+@pytest.mark.parametrize("make", [labelled_set, night_set])
+def test_a_word_that_means_nothing_is_answered_with_what_was_meant(make):
+    with pytest.raises(UsageError, match=r"'cityscape' is neither a folder nor a known data set.*'cityscapes'"):
+        make("cityscape")
+
+
+def test_without_labels_by_day_it_says_where_they_belong(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match=r"holds no labels.*labels"):
+        labelled_set(write_night(tmp_path / "day"))
+
+
+def test_labels_without_classes(tmp_path):
+    write_day(tmp_path / "day")
+    (tmp_path / "day" / "labels.yaml").unlink()
+    with pytest.raises(DataError, match=r"names the classes"):
+        labelled_set(tmp_path / "day")
+    assert labelled_set(tmp_path / "day", "cityscapes").build().classes[0] == "road"
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / "night").mkdir()
+    with pytest.raises(DatasetNotFoundError, match=r"holds no pictures"):
+        night_set(tmp_path / "night")
+
+
+def test_references_that_do_not_exist(tmp_path):
+    with pytest.raises(UsageError, match=r"does not exist"):
+        night_set(write_night(tmp_path / "night"), refs=tmp_path / "nowhere")
