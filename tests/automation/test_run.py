@@ -108,7 +108,7 @@ def test_a_folder_of_another_run_is_refused(here):
 
 def test_files_with_problems_are_named_before_anything_is_trained(here):
     (here / "night" / "3.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"3.jpg.*--allow"):
+    with pytest.raises(DataError, match=r"(?s)3.jpg.*--allow"):
         dsrnss.adapt("day", "night", "run", **TINY)
     assert list((here / "run").iterdir()) == []
 

@@ -101,7 +101,12 @@ def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[s
     parts = {key: value for key, value in network.parts.to_dict().items() if value != usual[key]}
     return {
         "seed_everything": seed,
-        "trainer": {"max_steps": steps, "gradient_clip_val": 5.0, "accelerator": plan.device},
+        "trainer": {
+            "max_steps": steps,
+            "gradient_clip_val": 5.0,
+            "accelerator": plan.device,
+            "log_every_n_steps": max(1, min(10, steps // 40)),
+        },
         "checkpoint": {"every_n_train_steps": max(1, min(100, steps // 4))},
         "model": {
             "network": parts,
