@@ -1,6 +1,7 @@
 """The method in plain PyTorch: a loop without Lightning, its state, and parts of one's own."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dsrnss.adaptation.masking import MaskingConfig
 from dsrnss.adaptation.memory_bank import MemoryBankConfig
 from dsrnss.adaptation.method import DSRNSS, MethodConfig
 from dsrnss.adaptation.mixing import MixingConfig
+from dsrnss.adaptation.night_aware import NightAwareConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.errors import ConfigError
@@ -28,6 +30,7 @@ CONFIG = MethodConfig(
     memory_bank=MemoryBankConfig(interval=2),
     prototypes=PrototypeConfig(start_epoch=None, class_weights="tail"),
     masking=MaskingConfig(weight=1.0),
+    night_aware=NightAwareConfig(probability=0.5),
 )
 
 
@@ -45,7 +48,7 @@ def _batch(number: int) -> dict[str, dict[str, Tensor]]:
 def _parts(**options: Any) -> tuple[Segmentor, DSRNSS, torch.optim.Optimizer]:
     torch.manual_seed(0)
     student = build_segmentor(NetworkConfig("compact", "fpn", 8, dropout=0, hrda=True))
-    method = DSRNSS(student, config=CONFIG, aligner=GivenAligner(), **({"seed": 0} | options))
+    method = DSRNSS(student, aligner=GivenAligner(), **({"config": CONFIG, "seed": 0} | options))
     return student, method, torch.optim.SGD(student.parameters(), 1e-2)
 
 
@@ -91,6 +94,30 @@ def test_an_undone_batch_leaves_only_the_teacher_moved() -> None:
             if isinstance(value, Tensor) and not name.startswith("teacher.") and name != "_extra_state":
                 assert torch.equal(value, new[name]), name
     assert method.bank.entries == bank
+
+
+def test_student_mix_bank_and_reference_encoder_see_the_same_matched_images() -> None:
+    student, method, _ = _parts(config=replace(CONFIG, night_aware=NightAwareConfig("statistics", probability=1.0)))
+    assert method.reference is not None
+    seen: dict[str, list[Tensor]] = {"student": [], "reference": []}
+    for name, module in (("student", student), ("reference", method.reference)):
+        module.register_forward_pre_hook(lambda _, given, to=seen[name]: to.append(given[0]))
+    batch = _batch(0)
+    batch["target"]["image"] = torch.full((2, 3, *SIZE), -1.0)  # a night of one colour
+    method.losses(student, batch, 0)
+    (entry,) = method.bank.entries
+    pasted = entry.images.permute(0, 2, 3, 1)[entry.mask]
+    for images in (seen["student"][0], *seen["reference"], pasted):
+        torch.testing.assert_close(images, torch.full_like(images, -1.0))
+    assert batch["source"]["image"].std() > 0.5, "the batch itself is left alone"
+
+
+def test_without_a_target_nothing_is_matched() -> None:
+    (plain, _), (matched, _) = (
+        method.losses(student, {"source": _batch(0)["source"]}, 0)
+        for student, method, _ in (_parts(config=MethodConfig()), _parts())
+    )
+    assert torch.equal(plain["source"], matched["source"])
 
 
 class Halved(nn.Module):

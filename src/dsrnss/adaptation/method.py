@@ -34,6 +34,7 @@ from dsrnss.adaptation.mixing import (
     class_mix,
     pseudo_labels,
 )
+from dsrnss.adaptation.night_aware import NightAwareConfig, match_to_night
 from dsrnss.adaptation.prototypes import PrototypeConfig, contrast
 from dsrnss.adaptation.records import Batch, Losses, StepOutput, StepRecord, Target
 from dsrnss.adaptation.reference_encoder import ReferenceEncoder
@@ -58,6 +59,7 @@ class MethodConfig:
         feature_distance: Distance to the initial encoder.
         prototypes: Feature prototype alignment.
         masking: Masked image consistency.
+        night_aware: Source images matched to the night.
         hrda: Training of the detail crop, where the network is HRDA.
     """
 
@@ -70,6 +72,7 @@ class MethodConfig:
     feature_distance: FeatureDistanceConfig = field(default_factory=FeatureDistanceConfig)
     prototypes: PrototypeConfig = field(default_factory=PrototypeConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
+    night_aware: NightAwareConfig = field(default_factory=NightAwareConfig)
     hrda: HRDAConfig = field(default_factory=HRDAConfig)
 
 
@@ -193,6 +196,8 @@ class DSRNSS(nn.Module):
             losses |= self.feature_distance_loss(student, source, images, labels)
             return StepOutput(losses, StepRecord())
         target = self.pseudo_label(batch["target"])
+        # from here on everything sees the matched images: mix and bank, student and reference encoder
+        images = match_to_night(images, batch["target"]["image"], self.config.night_aware, self.generator)
         mixed = self.mix(images, labels, target, step, epoch)
         images = self.augment_source(images)
         source, on_mixed = self.student_passes(student, images, mixed.images)
