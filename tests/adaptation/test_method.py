@@ -16,6 +16,7 @@ from dsrnss.adaptation.memory_bank import MemoryBankConfig
 from dsrnss.adaptation.method import DSRNSS, MethodConfig
 from dsrnss.adaptation.mixing import MixingConfig
 from dsrnss.adaptation.night_aware import NightAwareConfig
+from dsrnss.adaptation.priors import PriorsConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.errors import ConfigError
@@ -31,6 +32,7 @@ CONFIG = MethodConfig(
     prototypes=PrototypeConfig(start_epoch=None, class_weights="tail"),
     masking=MaskingConfig(weight=1.0),
     night_aware=NightAwareConfig(probability=0.5),
+    priors=PriorsConfig(strength=1.0),
 )
 
 
@@ -42,6 +44,7 @@ def _batch(number: int) -> dict[str, dict[str, Tensor]]:
 
     labels = torch.randint(0, 19, (2, 8, 12), generator=rng).repeat_interleave(8, 1).repeat_interleave(8, 2)
     target = {"image": images(), "reference": images(), "flow": torch.randn(2, 2, *SIZE, generator=rng)}
+    target["box"] = torch.rand(2, 4, generator=rng) / 2
     return {"source": {"image": images(), "label": labels}, "target": target}
 
 
@@ -49,6 +52,9 @@ def _parts(**options: Any) -> tuple[Segmentor, DSRNSS, torch.optim.Optimizer]:
     torch.manual_seed(0)
     student = build_segmentor(NetworkConfig("compact", "fpn", 8, dropout=0, hrda=True))
     method = DSRNSS(student, aligner=GivenAligner(), **({"config": CONFIG, "seed": 0} | options))
+    if method.priors is not None:
+        rng = torch.Generator().manual_seed(method.generator.initial_seed())
+        method.priors.learn(torch.randint(1, 9, method.priors.counts.shape, generator=rng))
     return student, method, torch.optim.SGD(student.parameters(), 1e-2)
 
 
@@ -118,6 +124,25 @@ def test_without_a_target_nothing_is_matched() -> None:
         for student, method, _ in (_parts(config=MethodConfig()), _parts())
     )
     assert torch.equal(plain["source"], matched["source"])
+
+
+@pytest.mark.parametrize("refined", [True, False])
+def test_priors_speak_last_before_pseudo_labels_are_chosen(refined: bool) -> None:
+    student, method, _ = _parts(config=MethodConfig(priors=PriorsConfig(strength=3.0, limit=1000.0)))
+    method.aligner = method.aligner if refined else None
+    assert method.priors is not None
+    counts = torch.ones(19, 32, 64)
+    counts[10, 16:], counts[0, :16] = 0, 0
+    counts[1:10], counts[11:] = 0, 0
+    method.priors.learn(counts)
+    batch = _batch(0)
+    del batch["target"]["box"]
+    with pytest.raises(ConfigError, match="box"):
+        method.losses(student, batch, 0)
+    batch["target"]["box"] = torch.tensor([[0.0, 0.0, 0.4, 1.0], [0.6, 0.0, 0.4, 1.0]])
+    _, record = method.losses(student, batch, 0)
+    assert record.target is not None and (record.target.unrefined is not None) == refined
+    assert not (record.target.pseudo.labels[0] == 0).any() and not (record.target.pseudo.labels[1] == 10).any()
 
 
 class Halved(nn.Module):

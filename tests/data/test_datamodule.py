@@ -40,8 +40,8 @@ def test_batch_holds_what_the_method_needs(toy):
     source, target = batch["source"], batch["target"]
     assert source["image"].shape == (2, 3, 16, 24) and source["image"].dtype == torch.float32
     assert source["label"].shape == (2, 16, 24) and source["label"].dtype == torch.int64
-    assert set(source) == {"image", "label", "name"} and isinstance(source["name"], list)
-    assert set(target) == {"image", "reference", "flow", "confidence", "name"}
+    assert set(source) == {"image", "label", "box", "name"} and isinstance(source["name"], list)
+    assert set(target) == {"image", "reference", "flow", "confidence", "box", "name"}
     assert target["flow"].shape == (2, 2, 16, 24) and target["confidence"].shape == (2, 1, 16, 24)
 
 
@@ -58,6 +58,31 @@ def test_target_planes_share_crop_and_flip(toy):
         reference = (target["reference"][:, 2] * 0.225 + 0.406) * 255
         torch.testing.assert_close(reference.round(), columns.round() + 100)
     assert 0 < flipped < 10
+
+
+def test_crops_say_where_they_lie_in_the_picture_or_its_mirror_image(toy):
+    flips = 0
+    for batch in batches(module(toy)):
+        target = batch["target"]
+        assert target["box"].shape == (2, 4) and target["box"].dtype == torch.float32
+        rows, columns = (
+            ((target["image"][:, c] * s + m) * 255).round() for c, s, m in ((1, 0.224, 0.456), (2, 0.225, 0.406))
+        )
+        for box, row, column in zip(target["box"], rows, columns, strict=True):
+            top, left, height, width = (box * torch.tensor([40, 60, 40, 60])).tolist()
+            assert (top, height, width) == pytest.approx((row[0, 0].item(), 16, 24), abs=1e-3)
+            flipped = bool(column[0, 0] > column[0, 1])
+            flips += flipped
+            assert left == pytest.approx(59 - column[0, 0].item() if flipped else column[0, 0].item(), abs=1e-3)
+    assert 0 < flips < 10
+
+
+def test_places_of_classes_are_those_of_the_source(toy):
+    places = module(toy).source_places((2, 4))
+    assert places.shape == (19, 2, 4) and places.sum((1, 2)).tolist() == toy().class_counts().sum(0).tolist()
+    assert places[0, 1].sum() == 0 and (places[10, 1] > 0).all()
+    longer = module(toy, source=toy(length=40)).source_places((2, 4))  # more than one process adds up at once
+    assert (longer[[0, 10]] == 4 * places[[0, 10]]).all()
 
 
 def test_samples_do_not_depend_on_workers(toy):

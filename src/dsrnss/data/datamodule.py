@@ -28,6 +28,7 @@ class AdaptationDataModule(LightningDataModule):
     - `image`: (B, 3, h, w) float32, normalised by the mean and deviation of ImageNet;
     - `label`: (B, h, w) int64 (target: only if its data set is labelled, for measuring pseudo-labels);
     - `reference`: (B, 3, h, w), `flow`: (B, 2, h, w) in pixels, `confidence`: (B, 1, h, w), where the set has them;
+    - `box`: (B, 4) top, left, height and width of the crops, as shares of the sides of their pictures;
     - `name`: list of str.
 
     An evaluation batch is `{"image", "label", "name"}` of whole pictures; a label may be larger than its picture.
@@ -207,6 +208,10 @@ class AdaptationDataModule(LightningDataModule):
         """(C,) pixels of each class in the source set."""
         counts: npt.NDArray[np.int64] = self.source.class_counts().sum(0)
         return counts
+
+    def source_places(self, grid: tuple[int, int]) -> npt.NDArray[np.int64]:
+        """(C, rows, columns) pixels of each class in each cell of a (rows, columns) grid over the source pictures."""
+        return self.source.class_places(grid)
 
     def set_names(self, stage: str) -> list[str]:
         """Names of the sets of `val`, `test` or `predict`, in the order of their loaders."""

@@ -93,7 +93,14 @@ class TrainStream(FailSafe[Batch]):
         else:
             epoch, place = divmod(position, len(self.dataset))
             index = int(epoch_order(self.seed, self.stream, epoch, len(self.dataset))[place])
-        sample = self.dataset.cropped(index, lambda size, label, name: self._box(size, label, name, rng, wanted))
+        shares: list[Tensor] = []
+
+        def choose(size: Size, label: Tensor | None, name: str) -> Box:
+            box = self._box(size, label, name, rng, wanted)
+            shares.append(box.shares(size))
+            return box
+
+        sample: Sample = {**self.dataset.cropped(index, choose), "box": shares[-1]}
         if rng.random() < self.flip:
             sample = flip_sample(sample)
         return to_model_input(sample)

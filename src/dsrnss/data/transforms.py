@@ -98,12 +98,15 @@ def random_label_box(
 
 
 def flip_sample(sample: Sample) -> Sample:
-    """Mirror every plane of a sample left to right; the x component of a flow changes its sign."""
+    """Mirror every plane of a sample left to right, and where it lies; the x component of a flow changes its sign."""
     flipped: dict[str, Any] = {
         key: F.horizontal_flip(value) if key in _PLANES else value for key, value in sample.items()
     }
     if "flow" in flipped:
         flipped["flow"] = flipped["flow"] * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
+    if "box" in flipped:
+        top, left, height, width = flipped["box"].unbind()
+        flipped["box"] = torch.stack((top, 1 - left - width, height, width))
     return flipped  # type: ignore[return-value]
 
 
