@@ -29,6 +29,7 @@ data:
   val:
     night: {class_path: dsrnss.data.SynthNight, init_args: {split: val, length: 2, size: [64, 128]}}
   crop_size: [64, 96]
+  scale: [0.8, 1.6]
   workers: 0
 """
 
