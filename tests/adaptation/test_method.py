@@ -1,6 +1,7 @@
 """The method in plain PyTorch: a loop without Lightning, its state, and parts of one's own."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dsrnss.adaptation.masking import MaskingConfig
 from dsrnss.adaptation.memory_bank import MemoryBankConfig
 from dsrnss.adaptation.method import DSRNSS, MethodConfig
 from dsrnss.adaptation.mixing import MixingConfig
+from dsrnss.adaptation.night_aware import NightAwareConfig
+from dsrnss.adaptation.priors import PriorsConfig
 from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.errors import ConfigError
@@ -28,6 +31,8 @@ CONFIG = MethodConfig(
     memory_bank=MemoryBankConfig(interval=2),
     prototypes=PrototypeConfig(start_epoch=None, class_weights="tail"),
     masking=MaskingConfig(weight=1.0),
+    night_aware=NightAwareConfig(probability=0.5),
+    priors=PriorsConfig(strength=1.0),
 )
 
 
@@ -39,13 +44,17 @@ def _batch(number: int) -> dict[str, dict[str, Tensor]]:
 
     labels = torch.randint(0, 19, (2, 8, 12), generator=rng).repeat_interleave(8, 1).repeat_interleave(8, 2)
     target = {"image": images(), "reference": images(), "flow": torch.randn(2, 2, *SIZE, generator=rng)}
+    target["box"] = torch.rand(2, 4, generator=rng) / 2
     return {"source": {"image": images(), "label": labels}, "target": target}
 
 
 def _parts(**options: Any) -> tuple[Segmentor, DSRNSS, torch.optim.Optimizer]:
     torch.manual_seed(0)
     student = build_segmentor(NetworkConfig("compact", "fpn", 8, dropout=0, hrda=True))
-    method = DSRNSS(student, config=CONFIG, aligner=GivenAligner(), **({"seed": 0} | options))
+    method = DSRNSS(student, aligner=GivenAligner(), **({"config": CONFIG, "seed": 0} | options))
+    if method.priors is not None:
+        rng = torch.Generator().manual_seed(method.generator.initial_seed())
+        method.priors.learn(torch.randint(1, 9, method.priors.counts.shape, generator=rng))
     return student, method, torch.optim.SGD(student.parameters(), 1e-2)
 
 
@@ -91,6 +100,49 @@ def test_an_undone_batch_leaves_only_the_teacher_moved() -> None:
             if isinstance(value, Tensor) and not name.startswith("teacher.") and name != "_extra_state":
                 assert torch.equal(value, new[name]), name
     assert method.bank.entries == bank
+
+
+def test_student_mix_bank_and_reference_encoder_see_the_same_matched_images() -> None:
+    student, method, _ = _parts(config=replace(CONFIG, night_aware=NightAwareConfig("statistics", probability=1.0)))
+    assert method.reference is not None
+    seen: dict[str, list[Tensor]] = {"student": [], "reference": []}
+    for name, module in (("student", student), ("reference", method.reference)):
+        module.register_forward_pre_hook(lambda _, given, to=seen[name]: to.append(given[0]))
+    batch = _batch(0)
+    batch["target"]["image"] = torch.full((2, 3, *SIZE), -1.0)  # a night of one colour
+    method.losses(student, batch, 0)
+    (entry,) = method.bank.entries
+    pasted = entry.images.permute(0, 2, 3, 1)[entry.mask]
+    for images in (seen["student"][0], *seen["reference"], pasted):
+        torch.testing.assert_close(images, torch.full_like(images, -1.0))
+    assert batch["source"]["image"].std() > 0.5, "the batch itself is left alone"
+
+
+def test_without_a_target_nothing_is_matched() -> None:
+    (plain, _), (matched, _) = (
+        method.losses(student, {"source": _batch(0)["source"]}, 0)
+        for student, method, _ in (_parts(config=MethodConfig()), _parts())
+    )
+    assert torch.equal(plain["source"], matched["source"])
+
+
+@pytest.mark.parametrize("refined", [True, False])
+def test_priors_speak_last_before_pseudo_labels_are_chosen(refined: bool) -> None:
+    student, method, _ = _parts(config=MethodConfig(priors=PriorsConfig(strength=3.0, limit=1000.0)))
+    method.aligner = method.aligner if refined else None
+    assert method.priors is not None
+    counts = torch.ones(19, 32, 64)
+    counts[10, 16:], counts[0, :16] = 0, 0
+    counts[1:10], counts[11:] = 0, 0
+    method.priors.learn(counts)
+    batch = _batch(0)
+    del batch["target"]["box"]
+    with pytest.raises(ConfigError, match="box"):
+        method.losses(student, batch, 0)
+    batch["target"]["box"] = torch.tensor([[0.0, 0.0, 0.4, 1.0], [0.6, 0.0, 0.4, 1.0]])
+    _, record = method.losses(student, batch, 0)
+    assert record.target is not None and (record.target.unrefined is not None) == refined
+    assert not (record.target.pseudo.labels[0] == 0).any() and not (record.target.pseudo.labels[1] == 10).any()
 
 
 class Halved(nn.Module):

@@ -40,8 +40,8 @@ def test_batch_holds_what_the_method_needs(toy):
     source, target = batch["source"], batch["target"]
     assert source["image"].shape == (2, 3, 16, 24) and source["image"].dtype == torch.float32
     assert source["label"].shape == (2, 16, 24) and source["label"].dtype == torch.int64
-    assert set(source) == {"image", "label", "name"} and isinstance(source["name"], list)
-    assert set(target) == {"image", "reference", "flow", "confidence", "name"}
+    assert set(source) == {"image", "label", "box", "name"} and isinstance(source["name"], list)
+    assert set(target) == {"image", "reference", "flow", "confidence", "box", "name"}
     assert target["flow"].shape == (2, 2, 16, 24) and target["confidence"].shape == (2, 1, 16, 24)
 
 
@@ -58,6 +58,85 @@ def test_target_planes_share_crop_and_flip(toy):
         reference = (target["reference"][:, 2] * 0.225 + 0.406) * 255
         torch.testing.assert_close(reference.round(), columns.round() + 100)
     assert 0 < flipped < 10
+
+
+def test_crops_say_where_they_lie_in_the_picture_or_its_mirror_image(toy):
+    flips = 0
+    for batch in batches(module(toy)):
+        target = batch["target"]
+        assert target["box"].shape == (2, 4) and target["box"].dtype == torch.float32
+        rows, columns = (
+            ((target["image"][:, c] * s + m) * 255).round() for c, s, m in ((1, 0.224, 0.456), (2, 0.225, 0.406))
+        )
+        for box, row, column in zip(target["box"], rows, columns, strict=True):
+            top, left, height, width = (box * torch.tensor([40, 60, 40, 60])).tolist()
+            assert (top, height, width) == pytest.approx((row[0, 0].item(), 16, 24), abs=1e-3)
+            flipped = bool(column[0, 0] > column[0, 1])
+            flips += flipped
+            assert left == pytest.approx(59 - column[0, 0].item() if flipped else column[0, 0].item(), abs=1e-3)
+    assert 0 < flips < 10
+
+
+def test_scaled_crops_say_where_they_lie_and_keep_their_labels(toy):
+    wide, extents = (0.5, 3.0), []
+    for batch in batches(module(toy, scale=wide)):
+        source, target = batch["source"], batch["target"]
+        assert target["image"].shape == target["reference"].shape == (2, 3, 16, 24)
+        assert target["flow"].shape == (2, 2, 16, 24) and source["label"].shape == (2, 16, 24)
+        assert set(source["label"].unique().tolist()) <= {0, 10, *range(11, 19), 255}
+        for box, image, flow in zip(target["box"], target["image"], target["flow"], strict=True):
+            top, left, height, width = (box * torch.tensor([40, 60, 40, 60])).tolist()
+            assert 16 / 3 - 0.5 <= height <= 32.5 and 24 / 3 - 0.5 <= width <= 48.5
+            extents.append(height)
+            # pixels say where they come from; rows the same, mirrored or not
+            row, column = (((image[c] * s + m) * 255) for c, s, m in ((1, 0.224, 0.456), (2, 0.225, 0.406)))
+            middle = (top + height / 2 - 0.5, left + width / 2 - 0.5)
+            flipped = bool(column[0, 0] > column[0, -1])
+            assert row.mean() == pytest.approx(middle[0], abs=0.6)
+            assert column.mean() == pytest.approx(59 - middle[1] if flipped else middle[1], abs=0.6)
+            # the flow of the toy is (column, row) in pixels of the whole: now in those of the crop
+            shown = flow.abs().mean((1, 2)) * torch.tensor([width / 24, height / 16])
+            torch.testing.assert_close(shown, torch.stack((column.mean(), row.mean())), atol=0.6, rtol=0)
+    assert min(extents) < 10 and max(extents) > 20
+
+
+def test_scale_one_is_todays_crop_and_any_other_a_sample_of_its_own(toy):
+    plain, scaled, again = (batches(module(toy, **o)) for o in ({}, {"scale": (0.5, 2.0)}, {"scale": (0.5, 2.0)}))
+    assert all(same(a, b) for a, b in zip(scaled, again, strict=True))
+    assert all(same(a, b) for a, b in zip(plain, batches(module(toy, scale=(1.0, 1.0))), strict=True))
+    assert not same(plain[0], scaled[0])
+    assert all(same(a, b) for a, b in zip(scaled, batches(module(toy, scale=(0.5, 2.0), workers=2)), strict=True))
+
+
+@pytest.mark.parametrize("scale", [(0.5, 0.5), (0.5, 2.0), (2.0, 2.0)])
+def test_pictures_as_small_as_the_crop_can_only_be_enlarged(toy, scale):
+    for batch in batches(module(toy, crop_size=(40, 60), scale=scale)):
+        assert batch["source"]["image"].shape == (2, 3, 40, 60)
+        assert (batch["source"]["box"][:, 2:] <= 1).all()
+        if scale[1] < 1:
+            assert (batch["source"]["box"] == torch.tensor([0.0, 0.0, 1.0, 1.0])).all()
+
+
+def test_the_pixels_of_a_rare_class_are_those_of_the_scaled_crop(toy):
+    """A square of 100 pixels is one of 400 in pictures twice as large."""
+    rcs = RareClassSampling(min_pixels=80_000, min_crop_ratio=0.4, attempts=200)
+
+    def share(scale):
+        data = module(toy, target=None, rare_class_sampling=rcs, scale=(scale, scale))
+        found = [(label >= 11) & (label < 19) for batch in batches(data) for label in batch["source"]["label"]]
+        return torch.stack(found).float().sum((1, 2))
+
+    limit = rcs.crop_limit((40, 60))
+    assert limit > 100, "no crop of the picture as it is holds so many"
+    assert (share(1.0) <= 100).all() and (share(2.0) > limit).float().mean() > 0.9
+
+
+def test_places_of_classes_are_those_of_the_source(toy):
+    places = module(toy).source_places((2, 4))
+    assert places.shape == (19, 2, 4) and places.sum((1, 2)).tolist() == toy().class_counts().sum(0).tolist()
+    assert places[0, 1].sum() == 0 and (places[10, 1] > 0).all()
+    longer = module(toy, source=toy(length=40)).source_places((2, 4))  # more than one process adds up at once
+    assert (longer[[0, 10]] == 4 * places[[0, 10]]).all()
 
 
 def test_samples_do_not_depend_on_workers(toy):
@@ -176,7 +255,9 @@ def test_a_missing_set_is_named_by_its_stage(toy):
         module(toy).setup(TrainerFn.TESTING)
 
 
-@pytest.mark.parametrize("wrong", [{"crop_size": (0, 4)}, {"source_batch_size": 0}, {"workers": -1}, {"flip": 2.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"crop_size": (0, 4)}, {"source_batch_size": 0}, {"workers": -1}, {"flip": 2.0}, {"scale": (2, 1)}]
+)
 def test_impossible_options_are_named(toy, wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong)).split("_")[-1]):
         module(toy, **wrong)

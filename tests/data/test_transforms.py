@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from dsrnss.adaptation.geometry import warp
 from dsrnss.data.base import crop_sample
 from dsrnss.data.boxes import Box
 from dsrnss.data.loading import TrainStream
@@ -12,7 +16,9 @@ from dsrnss.data.transforms import (
     largest_share,
     normalise_bytes,
     random_box,
+    random_cut,
     random_label_box,
+    resize_sample,
     to_model_input,
 )
 from dsrnss.errors import ConfigError
@@ -38,6 +44,51 @@ def test_flip_mirrors_and_turns_the_flow(toy):
     assert sample["flow"][0, 0, 5] == 5  # the sample itself is left alone
     back = flip_sample(flipped)
     assert all(back[k].equal(sample[k]) for k in ("image", "label", "reference", "flow", "confidence"))
+
+
+@pytest.mark.parametrize("size", [(32, 48), (40, 90), (20, 30), (13, 50)])
+def test_scaling_keeps_every_plane_on_the_same_places(size):
+    # of places in a picture of 40 x 60: where a pixel is, and where what it shows is in the reference
+    row, column = np.mgrid[:40, :60].astype(np.float32)
+    picture = np.stack([3 * (column + 5), 4 * (row - 2), np.zeros_like(row)])
+    reference = np.stack([3 * column, 4 * row, np.zeros_like(row)])
+    sample = {
+        "image": tv_tensors.Image(torch.from_numpy(picture.clip(0, 255)).to(torch.uint8)),
+        "reference": tv_tensors.Image(torch.from_numpy(reference.clip(0, 255)).to(torch.uint8)),
+        "label": tv_tensors.Mask(torch.from_numpy((column >= 30).astype(np.uint8))),
+        "flow": torch.tensor([5.0, -2.0]).view(2, 1, 1).expand(2, 40, 60),
+        "confidence": torch.from_numpy(column[None] / 60),
+        "name": "toy",
+    }
+    scaled = resize_sample(sample, size)
+    assert {scaled[k].shape[-2:] for k in ("image", "reference", "label", "flow", "confidence")} == {size}
+    assert scaled["image"].dtype == scaled["label"].dtype == torch.uint8 and scaled["name"] == "toy"
+    high, wide = size[0] / 40, size[1] / 60
+    torch.testing.assert_close(scaled["flow"][:, 0, 0], torch.tensor([5 * wide, -2 * high]))
+    warped, _ = warp(scaled["reference"][None].float(), scaled["flow"][None])
+    inner = (slice(None), slice(size[0] // 5, -size[0] // 5), slice(size[1] // 5, -size[1] // 5))
+    assert (warped[0][inner] - scaled["image"][inner].float()).abs().max() < 3.1  # less than a pixel of the original
+    # the middle of the picture stays its middle
+    assert abs(int((scaled["label"][0] == 0).sum()) - size[1] / 2) <= 0.5
+    middle = scaled["confidence"][0, 0].sub(0.5).abs().argmin()
+    assert abs(int(middle) - size[1] / 2) <= 1
+
+
+@settings(deadline=None)
+@given(
+    size=st.tuples(st.integers(16, 90), st.integers(24, 90)),
+    limits=st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)).map(sorted),
+    seed=st.integers(0, 99),
+)
+def test_cuts_keep_to_their_limits_their_shape_and_the_picture(size, limits, seed):
+    crop = (16, 24)
+    height, width = random_cut(size, crop, tuple(limits), np.random.default_rng(seed))
+    assert 1 <= height <= size[0] and 1 <= width <= size[1]
+    assert abs(height * 24 / 16 - width) <= 24 / 16 / 2 + 0.5  # rounded sides
+    largest = min(size[0] / 16, size[1] / 24)
+    for cut, side in ((height, 16), (width, 24)):
+        assert side / limits[1] - 0.5 <= max(cut, 1) or cut == 1 or cut >= largest * side - 0.5
+        assert cut <= max(side / limits[0], 1) + 0.5
 
 
 def test_model_input_is_imagenet_normalised_and_plain(toy):

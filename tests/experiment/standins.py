@@ -82,6 +82,9 @@ class Data(LightningDataModule):
     def source_counts(self) -> Any:
         return torch.ones(19).numpy()
 
+    def source_places(self, grid: tuple[int, int]) -> Any:
+        return torch.ones(19, *grid).numpy()
+
     def set_names(self, stage: str) -> list[str]:
         return list(getattr(self, stage))
 

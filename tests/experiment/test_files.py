@@ -100,6 +100,13 @@ def test_hrda_goes_on_top_of_the_whole_method() -> None:
     assert method.config.prototypes.enabled and method.config.mixing.co_occurrence and method.bank.config.size == 1
 
 
+def test_night_aware_source_images_go_on_top_and_are_off_without() -> None:
+    plain, cli = _build("synthnight/adapt.yaml"), _build("synthnight/adapt.yaml", "overlays/night_aware.yaml")
+    assert not plain.model.method.config.night_aware.enabled
+    config = cli.model.method.config.night_aware
+    assert (config.method, config.beta, config.probability, config.strength) == ("fda", 0.02, 0.5, 1.0)
+
+
 def test_a_name_that_begins_like_a_home_folder_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("~draft.yaml").write_text("trainer: {max_steps: 1}\n")

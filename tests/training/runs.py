@@ -18,6 +18,8 @@ model:
   self_training: {adapt_to_reference: true}
   prototypes: {start_step: 2, class_weights: tail}
   masking: {weight: 1.0}
+  night_aware: {probability: 0.5}
+  priors: {strength: 1.0}
   aligner: {class_path: dsrnss.adaptation.alignment.GivenAligner}
 data:
   source: {class_path: dsrnss.data.SynthNight, init_args: {split: source, length: 6, size: [64, 128], cache: true}}
@@ -27,6 +29,7 @@ data:
   val:
     night: {class_path: dsrnss.data.SynthNight, init_args: {split: val, length: 2, size: [64, 128]}}
   crop_size: [64, 96]
+  scale: [0.8, 1.6]
   workers: 0
 """
 

@@ -11,10 +11,11 @@ import torch
 from dsrnss.adaptation.alignment import GivenAligner
 from dsrnss.adaptation.feature_distance import FeatureDistanceConfig
 from dsrnss.adaptation.mixing import MixingConfig
+from dsrnss.adaptation.priors import PriorsConfig, SpatialPriors
 from dsrnss.adaptation.prototypes import PrototypeConfig
 from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.data import AdaptationDataModule, SynthNight
-from dsrnss.errors import CheckpointError
+from dsrnss.errors import CheckpointError, ConfigError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.config import NetworkConfig
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
@@ -38,6 +39,7 @@ def _task(**options: Any) -> AdaptationTask:
         "schedule": ScheduleConfig(warmup_steps=0, max_steps=100),
         "self_training": SelfTrainingConfig(momentum=0.5),
         "prototypes": PrototypeConfig(class_weights="tail"),
+        "priors": PriorsConfig(strength=1.0),
         "aligner": GivenAligner(),
         "evaluate": "teacher",
         "seed": 0,
@@ -59,7 +61,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run") / "run.ckpt"
     trainer.save_checkpoint(path)
     saved = {key.split(".")[1] for key in task.state_dict() if key.startswith("method.")}
-    assert {"frequency", "reference", "bank", "teacher"} <= saved, "the tests below would say nothing"
+    assert {"frequency", "priors", "reference", "bank", "teacher"} <= saved, "the tests below would say nothing"
     return path
 
 
@@ -85,12 +87,13 @@ def test_the_teacher_predicts_what_test_measures(checkpoint: Path) -> None:
 
 OFF: dict[str, dict[str, Any]] = {
     "frequency": {"prototypes": PrototypeConfig()},
+    "priors": {"priors": PriorsConfig()},
     "reference": {"feature_distance": FeatureDistanceConfig(weight=0)},
 }
 
 
 def test_measuring_asks_for_no_switch_of_training(checkpoint: Path) -> None:
-    plain = _task(**OFF["frequency"], **OFF["reference"])
+    plain = _task(**OFF["frequency"], **OFF["reference"], **OFF["priors"])
     _run("test", plain, checkpoint)
     saved = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert all(torch.equal(value, saved[f"student.{name}"]) for name, value in plain.student.state_dict().items())
@@ -100,7 +103,27 @@ def test_measuring_asks_for_no_switch_of_training(checkpoint: Path) -> None:
     assert full.results["night"].mean_iou == plain.results["night"].mean_iou
 
 
-@pytest.mark.parametrize(("part", "switch"), [("frequency", "class_weights: tail"), ("reference", "feature_distance")])
+def test_places_of_the_source_are_counted_once(checkpoint: Path) -> None:
+    data, task = _data(), _task()
+    expected = torch.from_numpy(data.source_places(SpatialPriors.GRID))
+    data.source_places = lambda grid: pytest.fail("counted again")  # type: ignore[method-assign]
+    L.Trainer(max_steps=5, limit_val_batches=0, **QUIET).fit(
+        task, datamodule=data, ckpt_path=checkpoint, weights_only=True
+    )
+    assert task.method.priors is not None and torch.equal(task.method.priors.counts, expected)
+    assert expected.sum() == data.source_counts().sum() > 0
+
+
+def test_places_need_a_source_that_can_be_counted() -> None:
+    data = _data()
+    with pytest.raises(ConfigError, match=r"priors\.strength needs counts .* AdaptationDataModule"):
+        L.Trainer(max_steps=1, limit_val_batches=0, **QUIET).fit(_task(), data.train_dataloader())
+
+
+@pytest.mark.parametrize(
+    ("part", "switch"),
+    [("frequency", "class_weights: tail"), ("priors", "priors.strength"), ("reference", "feature_distance")],
+)
 def test_going_on_with_other_parts_names_the_switch(checkpoint: Path, part: str, switch: str) -> None:
     with pytest.raises(CheckpointError, match=f"switched off: to go on, set model.*{switch}"):
         L.Trainer(max_steps=5, **QUIET).fit(_task(**OFF[part]), datamodule=_data(), ckpt_path=checkpoint)

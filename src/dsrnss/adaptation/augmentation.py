@@ -1,7 +1,8 @@
-"""Strong augmentation of the mixed images: colour jitter and Gaussian blur (DACS; method section 4).
+"""Photometric augmentation: colour jitter and Gaussian blur (DACS; method section 4), and what other cameras do.
 
 The jitter is that of kornia 0.5.8 (today's `ColorJiggle`), which the authors pin: additive brightness, plain contrast,
-saturation and hue in HSV. torchvision's `ColorJitter` is another function.
+saturation and hue in HSV. torchvision's `ColorJitter` is another function. Gamma, exposure, grey images and noise are
+not part of the paper: a wider range for photographs of one's own.
 """
 
 import math
@@ -26,6 +27,10 @@ class AugmentationConfig:
         jitter_probability: Probability that a batch is jittered.
         blur_probability: Probability that a batch is blurred.
         blur_sigma: Least and greatest standard deviation of the blur in pixels.
+        gamma: Least and greatest exponent of an image's values in [0, 1]; above 1 darkens.
+        exposure: Least and greatest factor of an image's values; below 1 darkens, above 1 saturates what is bright.
+        grayscale_probability: Probability that an image loses its colours.
+        noise: Greatest standard deviation of an image's sensor noise, of values in [0, 1].
     """
 
     jitter: float = 0.2
@@ -33,6 +38,10 @@ class AugmentationConfig:
     jitter_probability: float = 0.8
     blur_probability: float = 0.5
     blur_sigma: tuple[float, float] = (0.15, 1.15)
+    gamma: tuple[float, float] = (1.0, 1.0)
+    exposure: tuple[float, float] = (1.0, 1.0)
+    grayscale_probability: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -45,6 +54,11 @@ class AugmentationConfig:
         check_range("augmentation.jitter_probability", self.jitter_probability, 0, 1)
         check_range("augmentation.blur_probability", self.blur_probability, 0, 1)
         check_range("augmentation.blur_sigma", min(self.blur_sigma), 0.01)
+        for name, (low, high) in {"gamma": self.gamma, "exposure": self.exposure}.items():
+            check_range(f"augmentation.{name}", low, 0.01)
+            check_range(f"augmentation.{name}, its greatest value", high, low)
+        check_range("augmentation.grayscale_probability", self.grayscale_probability, 0, 1)
+        check_range("augmentation.noise", self.noise, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -134,8 +148,42 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     return blurred
 
 
+def _factor(limits: tuple[float, float], generator: torch.Generator) -> float:
+    """A factor drawn between limits, as likely to halve as to double; nothing is drawn where they are one."""
+    low, high = limits
+    return low if low == high else math.exp(uniform(math.log(low), math.log(high), generator))
+
+
+def change_camera(image: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
+    """Draw gamma, exposure and whether an image is grey, and apply them; nothing is drawn of what is off.
+
+    Args:
+        image: (3, H, W) normalised RGB.
+        config: The ranges.
+        generator: Source of the draws.
+    """
+    gamma, exposure = _factor(config.gamma, generator), _factor(config.exposure, generator)
+    grey = config.grayscale_probability > 0 and uniform(0, 1, generator) < config.grayscale_probability
+    if (gamma, exposure, grey) == (1, 1, False):
+        return image
+    plain = (exposure * denormalise(image).clamp(0, 1) ** gamma).clamp(0, 1)
+    return normalise(tvf.rgb_to_grayscale(plain, 3) if grey else plain)
+
+
+def add_noise(image: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Add Gaussian noise of a drawn standard deviation to an image.
+
+    Args:
+        image: (3, H, W) normalised RGB.
+        most: Greatest standard deviation, of values in [0, 1].
+        generator: Source of the draws, on the CPU.
+    """
+    noise = uniform(0, most, generator) * torch.randn(image.shape, generator=generator)
+    return normalise((denormalise(image) + noise.to(image)).clamp(0, 1))
+
+
 def strong_augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
-    """Jitter and blur a batch: one draw decides for the whole batch, values are drawn per image.
+    """Augment a batch: one draw each decides whether all of it is jittered and blurred, values are drawn per image.
 
     Args:
         images: (B, 3, H, W) normalised RGB.
@@ -152,7 +200,10 @@ def strong_augment(images: Tensor, config: AugmentationConfig, generator: torch.
         if jittered:
             plain = denormalise(image).clamp(0, 1)
             image = normalise(color_jitter(plain, draw_jitter(config, generator)))
+        image = change_camera(image, config, generator)
         if blurred:
             image = gaussian_blur(image, uniform(*config.blur_sigma, generator))
+        if config.noise:  # a sensor adds it to what its lens has blurred
+            image = add_noise(image, config.noise, generator)
         augmented.append(image)
     return torch.stack(augmented)

@@ -26,14 +26,9 @@ from dsrnss.adaptation.geometry import warp
 from dsrnss.adaptation.losses import HRDAConfig, SourceConfig, class_balance, segmentation_loss
 from dsrnss.adaptation.masking import MaskingConfig, mask_images
 from dsrnss.adaptation.memory_bank import MemoryBank, MemoryBankConfig
-from dsrnss.adaptation.mixing import (
-    Mixed,
-    MixingConfig,
-    choose_classes,
-    class_masks,
-    class_mix,
-    pseudo_labels,
-)
+from dsrnss.adaptation.mixing import Mixed, MixingConfig, choose_classes, class_masks, class_mix, pseudo_labels
+from dsrnss.adaptation.night_aware import NightAwareConfig, match_to_night
+from dsrnss.adaptation.priors import PriorsConfig, SpatialPriors
 from dsrnss.adaptation.prototypes import PrototypeConfig, contrast
 from dsrnss.adaptation.records import Batch, Losses, StepOutput, StepRecord, Target
 from dsrnss.adaptation.reference_encoder import ReferenceEncoder
@@ -58,6 +53,8 @@ class MethodConfig:
         feature_distance: Distance to the initial encoder.
         prototypes: Feature prototype alignment.
         masking: Masked image consistency.
+        night_aware: Source images matched to the night.
+        priors: Places of the classes in the source.
         hrda: Training of the detail crop, where the network is HRDA.
     """
 
@@ -70,10 +67,13 @@ class MethodConfig:
     feature_distance: FeatureDistanceConfig = field(default_factory=FeatureDistanceConfig)
     prototypes: PrototypeConfig = field(default_factory=PrototypeConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
+    night_aware: NightAwareConfig = field(default_factory=NightAwareConfig)
+    priors: PriorsConfig = field(default_factory=PriorsConfig)
     hrda: HRDAConfig = field(default_factory=HRDAConfig)
 
 
 SWITCHES = {
+    "priors": ("priors.strength above 0", "priors.strength: 0"),
     "frequency": ("prototypes.class_weights: tail", "prototypes.class_weights: none"),
     "reference": (
         "feature_distance.weight above 0 (and classes 'feature_distance' in the label space)",
@@ -102,6 +102,7 @@ class DSRNSS(nn.Module):
         reference: The student's encoder as it was; None where the feature distance is off.
         bank: The long-tail memory bank.
         frequency: Running class frequency of the source; None where the prototypes do not use it.
+        priors: Places of the classes in the source; None where they are off. They must `learn` them before a step.
         class_weights: (C,) of the source loss; None until `balance` sets them.
     """
 
@@ -124,6 +125,7 @@ class DSRNSS(nn.Module):
         self.reference = ReferenceEncoder(student) if distant else None
         self.bank = MemoryBank(config.memory_bank.classes(label_space), config.memory_bank)
         self.frequency = ClassFrequency.of(label_space) if config.prototypes.class_weights == "tail" else None
+        self.priors = SpatialPriors(label_space.num_classes, config.priors) if config.priors.strength else None
         self.generator = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
         self.register_buffer("class_weights", None, persistent=False)
 
@@ -193,6 +195,8 @@ class DSRNSS(nn.Module):
             losses |= self.feature_distance_loss(student, source, images, labels)
             return StepOutput(losses, StepRecord())
         target = self.pseudo_label(batch["target"])
+        # from here on everything sees the matched images: mix and bank, student and reference encoder
+        images = match_to_night(images, batch["target"]["image"], self.config.night_aware, self.generator)
         mixed = self.mix(images, labels, target, step, epoch)
         images = self.augment_source(images)
         source, on_mixed = self.student_passes(student, images, mixed.images)
@@ -298,24 +302,27 @@ class DSRNSS(nn.Module):
         """Pseudo-labels of the target, refined by its day reference (Refign 3.2).
 
         Args:
-            target: `image`, and optionally `reference`, `flow` and `confidence`.
+            target: `image`, and optionally `reference`, `flow` and `confidence`; `box` (B, 4) for spatial priors.
         """
         images: Tensor = target["image"]
         reference: Any = target.get("reference")
+        unrefined: Tensor | None = None
+        alignment: Alignment | None = None
         adapt_to_day = self.config.self_training.adapt_to_reference
-        if adapt_to_day and reference is not None and uniform(0, 1, self.generator) < 0.5:
-            return Target(reference, pseudo_labels(self.teacher(reference).softmax(1), self.config.mixing), True)
-        if self.aligner is None or not self.refines(target):
-            return Target(images, pseudo_labels(self.teacher(images).softmax(1), self.config.mixing))
-        logits_trg, logits_ref = self.teacher(torch.cat((images, reference))).chunk(2)
-        given = Alignment(target["flow"], target.get("confidence")) if "flow" in target else None
-        alignment = self.aligner(images, reference, given)
-        warped, valid = warp(logits_ref, alignment.flow)
-        static = self.label_space.large_static
-        refined = refine(logits_trg, warped, valid, alignment.confidence, static, self.config.refinement)
-        return Target(
-            images, pseudo_labels(refined, self.config.mixing), unrefined=logits_trg.argmax(1), alignment=alignment
-        )
+        is_day = adapt_to_day and reference is not None and uniform(0, 1, self.generator) < 0.5
+        if is_day or self.aligner is None or not self.refines(target):
+            images = reference if is_day else images
+            probabilities = self.teacher(images).softmax(1)
+        else:
+            logits_trg, logits_ref = self.teacher(torch.cat((images, reference))).chunk(2)
+            given = Alignment(target["flow"], target.get("confidence")) if "flow" in target else None
+            alignment, unrefined = self.aligner(images, reference, given), logits_trg.argmax(1)
+            warped, valid = warp(logits_ref, alignment.flow)
+            static = self.label_space.large_static
+            probabilities = refine(logits_trg, warped, valid, alignment.confidence, static, self.config.refinement)
+        if self.priors is not None:
+            probabilities = self.priors(probabilities, target.get("box"))
+        return Target(images, pseudo_labels(probabilities, self.config.mixing), is_day, unrefined, alignment)
 
     @torch.no_grad()
     def mix(self, images: Tensor, labels: Tensor, target: Target, step: int, epoch: int) -> Mixed:
@@ -336,8 +343,6 @@ class DSRNSS(nn.Module):
 
     def choose_classes(self, labels: Tensor) -> list[list[int]]:
         """The classes of each source image that are mixed in: (B, H, W) -> B lists of train ids."""
-        config = self.config.mixing
-        rules = self.label_space.co_occurrence if config.co_occurrence else ()
-        return [
-            choose_classes(label, rules, self.generator, choose_ignored=config.choose_ignored) for label in labels.cpu()
-        ]
+        rules = self.label_space.co_occurrence if self.config.mixing.co_occurrence else ()
+        ignored = self.config.mixing.choose_ignored
+        return [choose_classes(label, rules, self.generator, choose_ignored=ignored) for label in labels.cpu()]

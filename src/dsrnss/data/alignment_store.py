@@ -92,6 +92,10 @@ class AlignedPairs(SegmentationDataset):
         """Class counts of the wrapped set."""
         return self.dataset.class_counts()
 
+    def class_places(self, grid: Size) -> npt.NDArray[np.int64]:
+        """Places of the classes of the wrapped set."""
+        return self.dataset.class_places(grid)
+
     def sample_size(self) -> Size:
         """(height, width) of the pictures."""
         return self.dataset.sample_size()

@@ -15,10 +15,11 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from dsrnss.data.boxes import Box
-from dsrnss.data.parallel import Progress
+from dsrnss.data.parallel import Progress, parallel_sum
 from dsrnss.errors import DataError
 from dsrnss.labels import CITYSCAPES, IGNORE_INDEX, LabelSpace
 from dsrnss.pictures import Header, read_ids
+from dsrnss.progress import counting
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -34,6 +35,7 @@ class Sample(TypedDict, total=False):
         reference: (3, H, W) uint8 RGB day picture of the same place.
         flow: (2, H, W) float32 from the image to its reference, pixels, x first.
         confidence: (1, H, W) float32 confidence of that flow, 0 to 1.
+        box: (4,) float32 top, left, height and width of a training crop, as shares of the sides of its picture.
         name: Unique within the set; names messages and output files.
     """
 
@@ -42,6 +44,7 @@ class Sample(TypedDict, total=False):
     reference: tv_tensors.Image
     flow: Tensor
     confidence: Tensor
+    box: Tensor
     name: str
 
 
@@ -104,6 +107,19 @@ class SegmentationDataset(Dataset[Sample], ABC):
     def class_counts(self) -> npt.NDArray[np.int64]:
         """Pixels of each class in each sample, (N, num_classes); computed once."""
 
+    def class_places(self, grid: Size) -> npt.NDArray[np.int64]:
+        """Pixels of each class in each cell of a grid over the pictures, of all samples together.
+
+        Args:
+            grid: (rows, columns).
+
+        Returns:
+            (num_classes, rows, columns).
+        """
+        self.prepare()
+        with counting("counting places of classes") as report:
+            return parallel_sum(_places_of, (self, grid), range(len(self)), progress=report)
+
     @abstractmethod
     def counted_size(self) -> Size:
         """(height, width) of the label maps that `class_counts` counts; labels on disk may be larger than samples."""
@@ -120,6 +136,11 @@ class SegmentationDataset(Dataset[Sample], ABC):
             workers: Processes; None: one a core.
             progress: Called with (samples done, samples in all).
         """
+
+
+def _places_of(shared: tuple[SegmentationDataset, Size], index: int) -> npt.NDArray[np.int64]:
+    dataset, grid = shared
+    return grid_histogram(dataset[index]["label"].numpy(), dataset.label_space.num_classes, grid)
 
 
 BoxChooser = Callable[[Size, Tensor | None, str], Box]
@@ -223,3 +244,11 @@ def histogram(labels: npt.NDArray[np.uint8], num_classes: int = 256) -> npt.NDAr
     else:
         counts = np.bincount(labels.reshape(-1), minlength=256)
     return counts[:num_classes].astype(np.int64)
+
+
+def grid_histogram(labels: npt.NDArray[np.uint8], num_classes: int, grid: Size) -> npt.NDArray[np.int64]:
+    """Pixels of each class in each cell of a (rows, columns) grid over a label map, (num_classes, rows, columns)."""
+    rows, columns = (np.arange(side) * cells // side for side, cells in zip(labels.shape, grid, strict=True))
+    cells = rows[:, None] * grid[1] + columns
+    counts = np.bincount((labels * np.int64(grid[0] * grid[1]) + cells).reshape(-1), minlength=256 * grid[0] * grid[1])
+    return counts.reshape(256, *grid)[:num_classes].astype(np.int64)

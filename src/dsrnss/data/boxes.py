@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -19,3 +20,8 @@ class Box:
         """The part of a (..., H, W) tensor inside the box, without copying."""
         cut: Tensor = F.crop(plane, self.top, self.left, self.height, self.width)
         return cut
+
+    def shares(self, size: tuple[int, int]) -> Tensor:
+        """Top, left, height and width as shares of a picture of this (height, width): (4,) float32."""
+        height, width = size
+        return torch.tensor([self.top / height, self.left / width, self.height / height, self.width / width])

@@ -1,18 +1,18 @@
-"""Pixels of each class in each label file, counted in parallel and remembered."""
+"""Pixels of each class in each label file, and at each place, counted in parallel and remembered."""
 
 import hashlib
 import logging
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.data.base import histogram, read_label
-from dsrnss.data.parallel import Progress, parallel_map
+from dsrnss.data.base import Size, grid_histogram, histogram, read_label
+from dsrnss.data.parallel import Progress, parallel_map, parallel_sum
 from dsrnss.errors import DataError, OutputError
 from dsrnss.labels import LabelSpace
 from dsrnss.progress import counting
@@ -45,14 +45,36 @@ def cached_counts(
         DataError: If a file is missing or no label map.
         ImageError: If a file cannot be read.
     """
-    mark = fingerprint(files, space, root)
-    places = [root / ".dsrnss" / f"class_counts_{tag}.npz", _user_cache(root) / f"class_counts_{tag}.npz"]
+
+    def count() -> Counts:
+        with counting("counting classes") if progress is None else nullcontext(progress) as report:
+            return np.stack(parallel_map(_count, space, files, progress=report))
+
+    return _kept(f"class_counts_{tag}.npz", fingerprint(files, space, root), root, count)
+
+
+def cached_places(files: Sequence[LabelFile], space: LabelSpace, root: Path, tag: str, grid: Size) -> Counts:
+    """Count classes in the cells of a (rows, columns) grid, or take what an earlier run counted; see `cached_counts`.
+
+    Returns:
+        (num_classes, rows, columns) pixels of all files together.
+    """
+
+    def count() -> Counts:
+        with counting("counting places of classes") as report:
+            return parallel_sum(_count_places, (space, grid), files, progress=report)
+
+    name = f"class_places_{tag}_{grid[0]}x{grid[1]}.npz"
+    return _kept(name, fingerprint(files, space, root), root, count)
+
+
+def _kept(name: str, mark: str, root: Path, count: Callable[[], Counts]) -> Counts:
+    places = [root / ".dsrnss" / name, _user_cache(root) / name]
     for place in places:
         known = _load(place, mark)
         if known is not None:
             return known
-    with counting("counting classes") if progress is None else nullcontext(progress) as report:
-        counts = np.stack(parallel_map(_count, space, files, progress=report))
+    counts = count()
     for place in places:
         try:
             with atomic(place) as draft:
@@ -82,6 +104,11 @@ def fingerprint(files: Sequence[LabelFile], space: LabelSpace, root: Path) -> st
 
 def _count(space: LabelSpace, file: LabelFile) -> Counts:
     return histogram(read_label(file[0], space, raw=file[1]).numpy(), space.num_classes)
+
+
+def _count_places(shared: tuple[LabelSpace, Size], file: LabelFile) -> Counts:
+    space, grid = shared
+    return grid_histogram(read_label(file[0], space, raw=file[1]).numpy(), space.num_classes, grid)
 
 
 def _user_cache(root: Path) -> Path:

@@ -28,6 +28,7 @@ class AdaptationDataModule(LightningDataModule):
     - `image`: (B, 3, h, w) float32, normalised by the mean and deviation of ImageNet;
     - `label`: (B, h, w) int64 (target: only if its data set is labelled, for measuring pseudo-labels);
     - `reference`: (B, 3, h, w), `flow`: (B, 2, h, w) in pixels, `confidence`: (B, 1, h, w), where the set has them;
+    - `box`: (B, 4) top, left, height and width of the crops, as shares of the sides of their pictures;
     - `name`: list of str.
 
     An evaluation batch is `{"image", "label", "name"}` of whole pictures; a label may be larger than its picture.
@@ -48,6 +49,8 @@ class AdaptationDataModule(LightningDataModule):
         rare_class_sampling: How source images are drawn; None: each once an epoch.
         cat_max_ratio: A source crop with a larger share of one class is drawn again.
         flip: Probability of mirroring a sample.
+        scale: Least and greatest scale of training pictures: a part of crop_size / scale becomes the crop, drawn for
+            each sample, as likely to halve as to double, and never more than the picture.
         seed: Seed of all draws.
 
     Attributes:
@@ -69,10 +72,13 @@ class AdaptationDataModule(LightningDataModule):
         rare_class_sampling: RareClassSampling | None = _DEFAULT_SAMPLING,
         cat_max_ratio: float = 0.75,
         flip: float = 0.5,
+        scale: tuple[float, float] = (1.0, 1.0),
         seed: int = 0,
     ) -> None:
         super().__init__()
         _check_numbers(crop_size, (source_batch_size, target_batch_size, eval_batch_size), workers, flip, cat_max_ratio)
+        check_range("scale", scale[0], 0.1)
+        check_range("scale, its greatest value", scale[1], scale[0], 10)
         self.source = source
         self.target = target
         self.val = dict(val or {})
@@ -86,6 +92,7 @@ class AdaptationDataModule(LightningDataModule):
         self.rare_class_sampling = rare_class_sampling
         self.cat_max_ratio = cat_max_ratio
         self.flip = flip
+        self.scale = scale
         self.seed = seed
         self.samples_seen = {"source": 0, "target": 0}
         self._class_sampler: ClassSampler | None = None
@@ -157,7 +164,7 @@ class AdaptationDataModule(LightningDataModule):
         batches = self.batches_per_epoch()
         loaders = {"source": self._train_loader("source", self._source_stream(), self.source_batch_size, batches)}
         if self.target is not None:
-            stream = TrainStream(self.target, self.crop_size, seed=self.seed, stream=_TARGET_STREAM, flip=self.flip)
+            stream = self._stream(self.target, _TARGET_STREAM)
             loaders["target"] = self._train_loader("target", stream, self.target_batch_size, batches)
         return CombinedLoader(loaders, "min_size")
 
@@ -208,20 +215,21 @@ class AdaptationDataModule(LightningDataModule):
         counts: npt.NDArray[np.int64] = self.source.class_counts().sum(0)
         return counts
 
+    def source_places(self, grid: tuple[int, int]) -> npt.NDArray[np.int64]:
+        """(C, rows, columns) pixels of each class in each cell of a (rows, columns) grid over the source pictures."""
+        return self.source.class_places(grid)
+
     def set_names(self, stage: str) -> list[str]:
         """Names of the sets of `val`, `test` or `predict`, in the order of their loaders."""
         return list({"val": self.val, "test": self.test, "predict": self.predict}[stage])
 
+    def _stream(self, dataset: SegmentationDataset, number: int) -> TrainStream:
+        return TrainStream(dataset, self.crop_size, seed=self.seed, stream=number, flip=self.flip, scale=self.scale)
+
     def _source_stream(self) -> TrainStream:
         rcs = self.rare_class_sampling
-        stream = TrainStream(
-            self.source,
-            self.crop_size,
-            seed=self.seed,
-            stream=_SOURCE_STREAM,
-            flip=self.flip,
-            cat_max_ratio=self.cat_max_ratio,
-        )
+        stream = self._stream(self.source, _SOURCE_STREAM)
+        stream.cat_max_ratio = self.cat_max_ratio
         if rcs is not None:
             if self._class_sampler is None:
                 self._class_sampler = ClassSampler(self.source.class_counts(), rcs, self.source.counted_size())

@@ -25,7 +25,7 @@ from dsrnss.data.base import (
 )
 from dsrnss.data.benchmark import Benchmark
 from dsrnss.data.boxes import Box
-from dsrnss.data.class_counts import cached_counts
+from dsrnss.data.class_counts import cached_counts, cached_places
 from dsrnss.data.location import STAND_IN, Signs, data_root, not_found
 from dsrnss.data.picture_cache import PictureCache, Pixels
 from dsrnss.errors import ConfigError, DataError, did_you_mean
@@ -248,6 +248,15 @@ class FileDataset(SegmentationDataset):
                 cached_counts(self._label_files(), self.label_space, root, self._tag()) if shipped is None else shipped
             )
         return self._counts
+
+    def class_places(self, grid: Size) -> npt.NDArray[np.int64]:
+        """Pixels of each class in each cell of a (rows, columns) grid, (num_classes, rows, columns); reads labels only.
+
+        Raises:
+            DataError: If the set has no labels, or a file is no label map.
+            ImageError: If a file cannot be read.
+        """
+        return cached_places(self._label_files(), self.label_space, self._root(), self._tag(), grid)
 
     def _tag(self) -> str:
         """A file name for what is remembered of this part of the set."""

@@ -4,6 +4,7 @@ Whatever the number of worker processes, and wherever a run was interrupted, pos
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +23,9 @@ from dsrnss.data.transforms import (
     check_fits,
     flip_sample,
     random_box,
+    random_cut,
     random_label_box,
+    resize_sample,
     to_model_input,
 )
 from dsrnss.data.workers import start_worker
@@ -54,6 +57,7 @@ class TrainStream(FailSafe[Batch]):
         seed: Seed of the run.
         stream: Number that sets this stream apart from others of the same seed.
         flip: Probability of mirroring.
+        scale: Least and greatest scale of the pictures before cropping.
         class_sampler: Rare class sampling; None: every epoch visits each sample once, in an order of its own.
         cat_max_ratio: Largest share of one class in a crop; None: crops do not look at labels.
         crop_limit: Pixels of the drawn rare class that a crop should exceed.
@@ -68,6 +72,7 @@ class TrainStream(FailSafe[Batch]):
         seed: int,
         stream: int,
         flip: float,
+        scale: tuple[float, float] = (1.0, 1.0),
         class_sampler: ClassSampler | None = None,
         cat_max_ratio: float | None = None,
         crop_limit: float = 0.0,
@@ -78,6 +83,7 @@ class TrainStream(FailSafe[Batch]):
         self.seed = seed
         self.stream = stream
         self.flip = flip
+        self.scale = scale
         self.class_sampler = class_sampler
         self.cat_max_ratio = cat_max_ratio
         self.crop_limit = crop_limit
@@ -93,7 +99,15 @@ class TrainStream(FailSafe[Batch]):
         else:
             epoch, place = divmod(position, len(self.dataset))
             index = int(epoch_order(self.seed, self.stream, epoch, len(self.dataset))[place])
-        sample = self.dataset.cropped(index, lambda size, label, name: self._box(size, label, name, rng, wanted))
+        shares: list[Tensor] = []
+
+        def choose(size: Size, label: Tensor | None, name: str) -> Box:
+            box = self._box(size, label, name, rng, wanted)
+            shares.append(box.shares(size))
+            return box
+
+        cut: Sample = {**self.dataset.cropped(index, choose), "box": shares[-1]}
+        sample = resize_sample(cut, self.crop)
         if rng.random() < self.flip:
             sample = flip_sample(sample)
         return to_model_input(sample)
@@ -106,9 +120,13 @@ class TrainStream(FailSafe[Batch]):
                 f"'{name}' has a label of another size than its picture: a training set needs resize_label: true."
             )
         check_fits(self.crop, size, name)
+        cut = random_cut(size, self.crop, self.scale, rng)
         if self.cat_max_ratio is None or label is None:
-            return random_box(size, self.crop, rng)
-        return random_label_box(label, self.crop, rng, self.cat_max_ratio, wanted)
+            return random_box(size, cut, rng)
+        if wanted is not None:  # its pixels are those of the crop, which the cut becomes
+            area = cut[0] * cut[1] / (self.crop[0] * self.crop[1])
+            wanted = replace(wanted, pixels=wanted.pixels * area)
+        return random_label_box(label, cut, rng, self.cat_max_ratio, wanted)
 
 
 @lru_cache(maxsize=8)

@@ -8,14 +8,20 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from dsrnss.errors import DataError
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Array = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""
 
+_CHUNK = 16
+"""So many terms of a sum are added up where they were computed."""
 _job: tuple[Callable[[Any, Any], Any], Any] | None = None
 
 
@@ -95,3 +101,34 @@ def parallel_map(
             f"A worker process died at item {len(results) + 1} of {total}: perhaps out of memory; try fewer workers."
         ) from error
     return results
+
+
+def parallel_sum(
+    function: Callable[[Shared, Item], Array],
+    shared: Shared,
+    items: Sequence[Item],
+    *,
+    progress: Progress | None = None,
+) -> Array:
+    """The sum of `function(shared, item)` over all items, without ever holding all of its terms.
+
+    Args:
+        function: A function of a module (it must be picklable); its errors come through unchanged.
+        shared: What all calls need; sent to each process once.
+        items: The items, at least one.
+        progress: Called now and then with (chunks of items done, chunks in all).
+
+    Raises:
+        DataError: If a process is killed, which mostly means that the memory ran out.
+    """
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    total: Array = np.sum(parallel_map(_sum, (function, shared), chunks, progress=progress), axis=0)
+    return total
+
+
+def _sum(job: tuple[Callable[[Any, Any], Array], Any], items: Sequence[Any]) -> Array:
+    function, shared = job
+    total = function(shared, items[0])
+    for item in items[1:]:
+        total += function(shared, item)
+    return total

@@ -1,5 +1,6 @@
-"""Joint crop, flip and normalisation of a sample: picture, label, reference and flow move together."""
+"""Joint crop, scaling, flip and normalisation of a sample: picture, label, reference and flow move together."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -46,6 +47,25 @@ def check_fits(crop: Size, size: Size, name: str) -> None:
             f"crop_size {crop[0]}x{crop[1]} does not fit into '{name}' of {size[0]}x{size[1]} (height x width): "
             "choose a smaller crop_size or a larger size of the data set."
         )
+
+
+def random_cut(size: Size, crop: Size, scale: tuple[float, float], rng: np.random.Generator) -> Size:
+    """Draw how much of a picture becomes a crop: a part of crop / scale, of the crop's shape and inside the picture.
+
+    Args:
+        size: (height, width) of the picture, at least that of the crop.
+        crop: (height, width) of the crop.
+        scale: Least and greatest scale, as likely to halve as to double; nothing is drawn where they are one.
+        rng: Source of the draw.
+
+    Returns:
+        (height, width) of the part, in pixels of the picture.
+    """
+    low, high = scale
+    drawn = low if low == high else math.exp(rng.uniform(math.log(low), math.log(high)))
+    factor = max(drawn, crop[0] / size[0], crop[1] / size[1])
+    height, width = (min(max(1, round(side / factor)), most) for side, most in zip(crop, size, strict=True))
+    return height, width
 
 
 def random_box(size: Size, crop: Size, rng: np.random.Generator) -> Box:
@@ -97,13 +117,35 @@ def random_label_box(
     return box
 
 
+def resize_sample(sample: Sample, size: Size) -> Sample:
+    """Bring every plane of a sample to another (height, width); the vectors of a flow become longer or shorter with it.
+
+    Pictures are bilinear and antialiased, flow and confidence bilinear, labels nearest.
+    """
+    height, width = sample["image"].shape[-2:]
+    if (height, width) == size:
+        return sample
+    scaled: dict[str, Any] = dict(sample)
+    for key in set(scaled) & set(_PLANES):
+        mode = F.InterpolationMode.NEAREST_EXACT if key == "label" else F.InterpolationMode.BILINEAR
+        # a mask of torchvision would be sampled half a pixel beside the pictures
+        plane, antialias = scaled[key].as_subclass(Tensor)[None], key in ("image", "reference")
+        scaled[key] = F.resize(plane, list(size), mode, antialias=antialias)[0].as_subclass(type(scaled[key]))
+    if "flow" in scaled:
+        scaled["flow"] = scaled["flow"] * torch.tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
+    return scaled  # type: ignore[return-value]
+
+
 def flip_sample(sample: Sample) -> Sample:
-    """Mirror every plane of a sample left to right; the x component of a flow changes its sign."""
+    """Mirror every plane of a sample left to right, and where it lies; the x component of a flow changes its sign."""
     flipped: dict[str, Any] = {
         key: F.horizontal_flip(value) if key in _PLANES else value for key, value in sample.items()
     }
     if "flow" in flipped:
         flipped["flow"] = flipped["flow"] * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
+    if "box" in flipped:
+        top, left, height, width = flipped["box"].unbind()
+        flipped["box"] = torch.stack((top, 1 - left - width, height, width))
     return flipped  # type: ignore[return-value]
 
 

@@ -18,6 +18,9 @@ class TrainingData(Protocol):
     def source_counts(self) -> npt.NDArray[np.int64]:
         """(C,) pixels of each class in the source set."""
 
+    def source_places(self, grid: tuple[int, int]) -> npt.NDArray[np.int64]:
+        """(C, rows, columns) pixels of each class in each cell of a (rows, columns) grid over the source pictures."""
+
     def set_names(self, stage: str) -> Sequence[str]:
         """Names of the sets of `val`, `test` or `predict`, in the order of their loaders."""
 

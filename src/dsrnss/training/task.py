@@ -30,7 +30,7 @@ from dsrnss.training.guard import NonfiniteGuard, OnNonfinite
 from dsrnss.training.initial import InitialWeights, read_network
 from dsrnss.training.predictions import Prediction, predict_batch
 from dsrnss.training.processes import end_group_at_exit
-from dsrnss.training.protocol import set_names, training_data
+from dsrnss.training.protocol import TrainingData, set_names, training_data
 from dsrnss.training.resume import (
     SETTINGS_KEY,
     check_description,
@@ -194,10 +194,10 @@ class AdaptationTask(L.LightningModule):
         end_group_at_exit()
 
     def on_fit_start(self) -> None:
-        """Read the weights, the scale and, if they are asked for, the class frequencies of the source set.
+        """Read the weights, the scale and, if they are asked for, frequencies and places of the classes of the source.
 
         Raises:
-            ConfigError: If several processes would skip batches, or the data cannot tell their class frequencies.
+            ConfigError: If several processes would skip batches, or the data cannot tell what is asked of its classes.
         """
         if self.guard.on_nonfinite == "skip" and self.trainer.world_size > 1:
             # one that skips would leave the others waiting for it
@@ -209,13 +209,21 @@ class AdaptationTask(L.LightningModule):
         self.train()
         if self.method.aligner is not None:
             self.method.aligner.load()
-        data = training_data(self.trainer)
-        if data is not None:
-            self._source_size = data.source_size()
-        if self.method.config.source.class_balance:
-            if data is None:
-                raise ConfigError("source.class_balance needs class counts: train with an AdaptationDataModule.")
+        self._count_source(training_data(self.trainer))
+
+    def _count_source(self, data: TrainingData | None) -> None:
+        balance, priors = self.method.config.source.class_balance, self.method.priors
+        counts_places = priors is not None and not priors.known  # a checkpoint has them
+        if data is None:
+            if balance or counts_places:
+                name = "source.class_balance" if balance else "priors.strength"
+                raise ConfigError(f"{name} needs counts of the source's labels: train with an AdaptationDataModule.")
+            return
+        self._source_size = data.source_size()
+        if balance:
             self.method.balance(data.source_counts())
+        if priors is not None and counts_places:
+            priors.learn(torch.from_numpy(data.source_places(priors.GRID)))
 
     def on_train_start(self) -> None:
         """Let the settings of today hold, not those that a checkpoint was saved with."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dsrnss.data import Cityscapes
+from dsrnss.data.base import SegmentationDataset
 from dsrnss.errors import ConfigError, DataError, DatasetNotFoundError
 
 RAW, TRAIN = "labelIds", "labelTrainIds"
@@ -82,6 +83,22 @@ def test_counts_are_computed_once_and_again_when_files_change(root, monkeypatch,
     assert counts()[:, [0, 18]].tolist() == [[0, 512], [512, 0], [0, 512]]
     next((root / ".dsrnss").iterdir()).write_bytes(b"damaged")
     assert counts()[:, 18].tolist() == [512, 0, 512]
+
+
+def test_places_are_counted_once_and_again_when_files_change(root, monkeypatch, write_png):
+    def places(grid=(2, 4)):
+        return Cityscapes("train", root).class_places(grid)
+
+    expected = Cityscapes("train", root).class_counts().sum(0)
+    assert places().shape == (19, 2, 4) and places().sum((1, 2)).tolist() == expected.tolist()
+    # what is kept is what a set that knows nothing of files would count
+    assert (places() == SegmentationDataset.class_places(Cityscapes("train", root), (2, 4))).all()
+    monkeypatch.setattr("dsrnss.data.class_counts.read_label", None)  # nothing is read a second time
+    assert places()[0].sum() == expected[0]
+    monkeypatch.undo()
+    write_png(root / f"gtFine/train/ulm/ulm_000002_000019_gtFine_{RAW}.png", np.full((16, 32), 33))
+    assert places()[18].sum() == expected[18] + 512
+    assert places((1, 2))[:, 0, :].sum(1).tolist() == Cityscapes("train", root).class_counts().sum(0).tolist()
 
 
 def test_counts_of_a_read_only_set_are_kept_in_the_user_s_cache(root, monkeypatch, tmp_path_factory):
