@@ -66,6 +66,8 @@ def night_experiment(
         "weights": weights,
         "source": {"augmentation": _PHOTOMETRIC},
         "self_training": {"momentum": 0.99, "joint_forward": True},
+        "night_aware": {"method": "fda", "beta": 0.02, "probability": 0.5},
+        "priors": {"strength": 0.5},
         "feature_distance": {"weight": 0.005},
         "memory_bank": {"size": 1, "interval": 10},
         "prototypes": {"start_step": plan.steps // 5},
@@ -93,7 +95,7 @@ def write(experiment: dict[str, Any], path: Path) -> Path:
     return path
 
 
-_PHOTOMETRIC = {"jitter": 0.3, "hue": 0.03}
+_PHOTOMETRIC = {"jitter": 0.3, "hue": 0.03, "gamma": [0.7, 2.0], "exposure": [0.5, 1.2]}
 
 
 def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[str, Any]:
@@ -120,6 +122,7 @@ def _data(plan: Plan, day: SetChoice, batch: int) -> dict[str, Any]:
     return {
         "source": day.having(size=_size(plan, day)).node(),
         "crop_size": list(plan.crop),
+        "scale": [0.75, 1.33],
         "source_batch_size": batch,
         "rare_class_sampling": {"temperature": 0.02},
         "workers": 4 if plan.device == "gpu" else 0,

@@ -81,7 +81,16 @@ class NetworkChoice:
 LITE0 = "timm/tf_efficientnet_lite0"
 NETWORKS: dict[str, NetworkChoice] = {
     "compact": NetworkChoice(NetworkConfig("compact", "fpn", 48), "random", 2e-3, 1.0),
-    "lite0": NetworkChoice(NetworkConfig(LITE0, "fpn", 64), "efficientnet_lite0", 2e-3, 0.3),
+    "lite0": NetworkChoice(
+        NetworkConfig(LITE0, "fpn", 64),
+        "efficientnet_lite0",
+        2e-3,
+        0.3,
+        side=540,
+        area=320 * 448,
+        batch=4,
+        steps=(2000, 400),
+    ),
     "mit_b5": NetworkChoice(
         NetworkConfig("mit_b5", "daformer"),
         "mit_b5",
