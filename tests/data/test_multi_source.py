@@ -178,6 +178,11 @@ def folder(tmp_path, write_png):
     return tmp_path
 
 
+def test_the_classes_wanted_may_be_named_by_a_file_below_the_home_folder(folder, toy, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    assert Remapped(toy(), "~/labels.yaml").classes == ("road", "tree")
+
+
 def test_files_of_joined_sets_are_looked_at_in_their_own_classes(folder, write_png):
     joined = MultiSource([SynthNight("source", length=2, size=(64, 128)), Folder(folder)])
     quick_check(joined)

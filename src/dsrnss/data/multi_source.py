@@ -19,6 +19,7 @@ from dsrnss.data.parallel import Progress
 from dsrnss.data.sets.label_files import read_label_space
 from dsrnss.errors import ConfigError, did_you_mean
 from dsrnss.labels import CITYSCAPES, LabelSpace
+from dsrnss.paths import expanded
 
 
 class Remapped(SegmentationDataset):
@@ -277,7 +278,7 @@ def resolved_space(wanted: LabelSpace | str | Path) -> LabelSpace:
     """
     if isinstance(wanted, LabelSpace):
         return wanted
-    return CITYSCAPES if str(wanted) == "cityscapes" else read_label_space(wanted)
+    return CITYSCAPES if str(wanted) == "cityscapes" else read_label_space(expanded(wanted))
 
 
 def check_names(names: Mapping[str, str | None], spaces: Sequence[LabelSpace]) -> None:
