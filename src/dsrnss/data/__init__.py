@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from dsrnss.data.base import Sample as Sample
     from dsrnss.data.base import SegmentationDataset as SegmentationDataset
     from dsrnss.data.datamodule import AdaptationDataModule as AdaptationDataModule
+    from dsrnss.data.multi_source import MultiSource as MultiSource
+    from dsrnss.data.multi_source import Remapped as Remapped
     from dsrnss.data.sampling import RareClassSampling as RareClassSampling
     from dsrnss.data.sets import *  # noqa: F403
     from dsrnss.data.synthnight.dataset import SynthNight as SynthNight
@@ -21,7 +23,9 @@ _HOMES = {
     **HOMES,
     "AdaptationDataModule": "dsrnss.data.datamodule",
     "AlignedPairs": "dsrnss.data.alignment_store",
+    "MultiSource": "dsrnss.data.multi_source",
     "RareClassSampling": "dsrnss.data.sampling",
+    "Remapped": "dsrnss.data.multi_source",
     "Sample": "dsrnss.data.base",
     "SegmentationDataset": "dsrnss.data.base",
     "SynthNight": "dsrnss.data.synthnight.dataset",

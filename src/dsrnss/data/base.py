@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import cv2
 import numpy as np
@@ -46,6 +46,13 @@ class Sample(TypedDict, total=False):
     confidence: Tensor
     box: Tensor
     name: str
+
+
+class Member(NamedTuple):
+    """A set among those that another one joins, and its share of the training samples, 0 to 1."""
+
+    dataset: "SegmentationDataset"
+    share: float
 
 
 class SegmentationDataset(Dataset[Sample], ABC):
@@ -93,6 +100,10 @@ class SegmentationDataset(Dataset[Sample], ABC):
         sample = self[index]
         height, width = sample["image"].shape[-2:]
         return crop_sample(sample, choose((height, width), sample.get("label"), sample["name"]))
+
+    def members(self) -> list[Member]:
+        """The sets that this one joins, one after the other; it alone if it joins none."""
+        return [Member(self, 1.0)]
 
     @abstractmethod
     def verify(self) -> None:

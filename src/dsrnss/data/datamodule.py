@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import CombinedLoader
 from dsrnss.data.base import SegmentationDataset, Size
 from dsrnss.data.checking.quick import check_crop_size, quick_check
 from dsrnss.data.loading import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
-from dsrnss.data.sampling import ClassSampler, RareClassSampling
+from dsrnss.data.sampling import ClassSampler, RareClassSampling, sample_weights, weighted_sum
 from dsrnss.errors import CheckpointError, ConfigError, check_range
 
 _DEFAULT_SAMPLING = RareClassSampling()
@@ -36,7 +36,7 @@ class AdaptationDataModule(LightningDataModule):
     checkpoint, so a resumed run sees what the uninterrupted one would have seen.
 
     Args:
-        source: Labelled training set.
+        source: Labelled training set; `MultiSource` joins several.
         target: Unlabelled training set; None: train on the source alone.
         val: Named sets of `validate` and of validation while fitting.
         test: Named sets of `test`.
@@ -211,9 +211,8 @@ class AdaptationDataModule(LightningDataModule):
         return self.source.sample_size()
 
     def source_counts(self) -> npt.NDArray[np.int64]:
-        """(C,) pixels of each class in the source set."""
-        counts: npt.NDArray[np.int64] = self.source.class_counts().sum(0)
-        return counts
+        """(C,) pixels of each class in the source set; sets that it joins count by their shares."""
+        return weighted_sum(self.source.class_counts(), sample_weights(self.source.members()))
 
     def source_places(self, grid: tuple[int, int]) -> npt.NDArray[np.int64]:
         """(C, rows, columns) pixels of each class in each cell of a (rows, columns) grid over the source pictures."""
@@ -232,9 +231,12 @@ class AdaptationDataModule(LightningDataModule):
         stream.cat_max_ratio = self.cat_max_ratio
         if rcs is not None:
             if self._class_sampler is None:
-                self._class_sampler = ClassSampler(self.source.class_counts(), rcs, self.source.counted_size())
+                counts, weights = self.source.class_counts(), sample_weights(self.source.members())
+                self._class_sampler = ClassSampler(counts, rcs, self.source.counted_size(), weights)
+            sets = [member.dataset for member in self.source.members()]
             stream.class_sampler = self._class_sampler
-            stream.crop_limit = rcs.crop_limit(self.source.sample_size())
+            limits = [rcs.crop_limit(one.sample_size()) for one in sets]
+            stream.crop_limits = np.repeat(limits, [len(one) for one in sets]).tolist()
             stream.attempts = rcs.attempts
         return stream
 

@@ -58,9 +58,10 @@ class TrainStream(FailSafe[Batch]):
         stream: Number that sets this stream apart from others of the same seed.
         flip: Probability of mirroring.
         scale: Least and greatest scale of the pictures before cropping.
-        class_sampler: Rare class sampling; None: every epoch visits each sample once, in an order of its own.
+        class_sampler: Rare class sampling; None: every epoch visits each sample once, in an order of its own (of sets
+            that are joined as many as their shares say).
         cat_max_ratio: Largest share of one class in a crop; None: crops do not look at labels.
-        crop_limit: Pixels of the drawn rare class that a crop should exceed.
+        crop_limits: (N,) pixels of the drawn rare class that a crop of each sample should exceed.
         attempts: How often such a crop is drawn again.
     """
 
@@ -75,7 +76,7 @@ class TrainStream(FailSafe[Batch]):
         scale: tuple[float, float] = (1.0, 1.0),
         class_sampler: ClassSampler | None = None,
         cat_max_ratio: float | None = None,
-        crop_limit: float = 0.0,
+        crop_limits: Sequence[float] = (),
         attempts: int = 0,
     ) -> None:
         self.dataset = dataset
@@ -86,7 +87,7 @@ class TrainStream(FailSafe[Batch]):
         self.scale = scale
         self.class_sampler = class_sampler
         self.cat_max_ratio = cat_max_ratio
-        self.crop_limit = crop_limit
+        self.crop_limits = crop_limits
         self.attempts = attempts
 
     def __getitem__(self, position: int) -> Batch:
@@ -95,10 +96,10 @@ class TrainStream(FailSafe[Batch]):
         wanted: WantedClass | None = None
         if self.class_sampler is not None:
             drawn, index = self.class_sampler.draw(rng)
-            wanted = WantedClass(drawn, self.crop_limit, self.attempts)
+            wanted = WantedClass(drawn, self.crop_limits[index], self.attempts)
         else:
             epoch, place = divmod(position, len(self.dataset))
-            index = int(epoch_order(self.seed, self.stream, epoch, len(self.dataset))[place])
+            index = int(self._order(epoch)[place])
         shares: list[Tensor] = []
 
         def choose(size: Size, label: Tensor | None, name: str) -> Box:
@@ -111,6 +112,13 @@ class TrainStream(FailSafe[Batch]):
         if rng.random() < self.flip:
             sample = flip_sample(sample)
         return to_model_input(sample)
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        members = self.dataset.members()
+        if len(members) == 1:
+            return epoch_order(self.seed, self.stream, epoch, len(self.dataset))
+        lengths, shares = tuple(len(member.dataset) for member in members), tuple(member.share for member in members)
+        return joined_order(self.seed, self.stream, epoch, lengths, shares)
 
     def _box(
         self, size: Size, label: Tensor | None, name: str, rng: np.random.Generator, wanted: WantedClass | None
@@ -134,6 +142,28 @@ def epoch_order(seed: int, stream: int, epoch: int, length: int) -> npt.NDArray[
     """The order in which one epoch of a stream visits its samples, a permutation of 0..length-1."""
     # four numbers: never the seed of a sample, which has three
     return np.random.default_rng([seed, stream, epoch, length]).permutation(length)
+
+
+@lru_cache(maxsize=8)
+def joined_order(
+    seed: int, stream: int, epoch: int, lengths: tuple[int, ...], shares: tuple[float, ...]
+) -> npt.NDArray[np.int64]:
+    """Which samples one epoch of a stream visits, of sets that lie one after the other: each set by its share.
+
+    A set goes on in the next epoch where it stopped in this one, so that each of its samples comes before any repeats.
+    """
+    total = sum(lengths)
+    bounds = np.round(np.cumsum((0.0, *shares)) * total).astype(np.int64)
+    visited, first = list[npt.NDArray[np.int64]](), 0
+    for number, (length, count) in enumerate(zip(lengths, np.diff(bounds), strict=True)):
+        rounds, places = np.divmod(np.arange(epoch * count, (epoch + 1) * count), length)
+        for round_ in np.unique(rounds):
+            # five numbers: never the seed of a sample or of an epoch, which have three and four
+            order = np.random.default_rng([seed, stream, int(round_), length, number]).permutation(length)
+            visited.append(first + order[places[rounds == round_]])
+        first += length
+    mixed: npt.NDArray[np.int64] = np.concatenate(visited)[epoch_order(seed, stream, epoch, total)]
+    return mixed
 
 
 class EvalView(FailSafe[Batch]):

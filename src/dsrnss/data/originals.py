@@ -23,10 +23,18 @@ def unwrapped(dataset: SegmentationDataset) -> SegmentationDataset:
     return dataset
 
 
+def leaves(dataset: SegmentationDataset) -> list[SegmentationDataset]:
+    """The sets that samples come from in the end, one after the other: neither wrapped nor joined."""
+    return [unwrapped(member.dataset) for member in unwrapped(dataset).members()]
+
+
 def file_entry(dataset: SegmentationDataset, index: int) -> Entry | None:
     """The files of a sample, None: it has none."""
-    inner = unwrapped(dataset)
-    return inner.entries[index] if isinstance(inner, FileDataset) else None
+    for leaf in leaves(dataset):
+        if index < len(leaf):
+            return leaf.entries[index] if isinstance(leaf, FileDataset) else None
+        index -= len(leaf)
+    raise IndexError("There is no such sample.")
 
 
 def original_size(dataset: SegmentationDataset, index: int) -> Size | None:

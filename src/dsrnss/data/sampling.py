@@ -1,12 +1,12 @@
 """Rare class sampling: source images with rare classes are drawn more often (DAFormer, arXiv 2111.14887, 3.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.data.base import Size
+from dsrnss.data.base import Member, Size
 from dsrnss.errors import ConfigError
 from dsrnss.labels import IGNORE_INDEX
 
@@ -80,6 +80,14 @@ def class_probabilities(
     return classes, weights / weights.sum()
 
 
+def sample_weights(members: Sequence[Member]) -> npt.NDArray[np.float64] | None:
+    """How often each sample of joined sets is to be drawn, (N,) of mean 1; None: all alike."""
+    if len(members) == 1:
+        return None
+    weights = [np.full(len(member.dataset), member.share / len(member.dataset)) for member in members]
+    return np.concatenate(weights) * sum(len(member.dataset) for member in members)
+
+
 class ClassSampler:
     """Draws a class, then an image that holds enough of it.
 
@@ -87,14 +95,21 @@ class ClassSampler:
         counts: (N, num_classes) pixels of each class in each image.
         settings: Temperature and limits.
         counted_size: (height, width) of the label maps that were counted.
+        weights: (N,) how often each image is to be drawn, relative to the others; None: all alike.
 
     Raises:
         ConfigError: If no image holds enough of any class.
     """
 
-    def __init__(self, counts: npt.NDArray[np.int64], settings: RareClassSampling, counted_size: Size) -> None:
+    def __init__(
+        self,
+        counts: npt.NDArray[np.int64],
+        settings: RareClassSampling,
+        counted_size: Size,
+        weights: npt.NDArray[np.float64] | None = None,
+    ) -> None:
         limit = settings.image_limit(counted_size)
-        totals = {c: int(n) for c, n in enumerate(counts.sum(axis=0))}
+        totals = {c: int(n) for c, n in enumerate(weighted_sum(counts, weights))}
         classes, probabilities = class_probabilities(totals, settings.temperature)
         images = {c: np.flatnonzero(counts[:, c] > limit) for c in classes}
         kept = np.array([len(images[c]) > 0 for c in classes], bool)
@@ -106,8 +121,22 @@ class ClassSampler:
         self.classes = [c for c, keep in zip(classes, kept, strict=True) if keep]
         self.probabilities = probabilities[kept] / probabilities[kept].sum()
         self.images = {c: images[c] for c in self.classes}
+        self.chances = {c: None if weights is None else _shares(weights[images[c]]) for c in self.classes}
 
     def draw(self, rng: np.random.Generator) -> tuple[int, int]:
         """Draw (class, index of an image that holds it)."""
         drawn = self.classes[int(rng.choice(len(self.classes), p=self.probabilities))]
-        return drawn, int(rng.choice(self.images[drawn]))
+        return drawn, int(rng.choice(self.images[drawn], p=self.chances[drawn]))
+
+
+def _shares(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    shares: npt.NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def weighted_sum(
+    counts: npt.NDArray[np.int64], weights: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Pixels of each class over all samples, (num_classes,) from (N, num_classes) and (N,) weights; None: all alike."""
+    total: npt.NDArray[np.int64] = counts.sum(0) if weights is None else np.round(weights @ counts).astype(np.int64)
+    return total

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from dsrnss.console import counted, next_step
+from dsrnss.data.multi_source import MultiSource
 from dsrnss.experiment import files as experiments
 from dsrnss.experiment import slurm
 from dsrnss.experiment.cli import ExperimentCLI
@@ -38,6 +39,9 @@ def before_fit(cli: ExperimentCLI) -> None:
     if steps <= warmup:
         _log.info("all %d steps lie in the warm-up of the learning rate (%d steps).", steps, warmup)
     _say_without_classes(cli.model)
+    source = getattr(cli.datamodule, "source", None)
+    if isinstance(source, MultiSource):
+        _log.info("the classes of the sources, by name:\n%s", source.mapping_table())
     if cli.ckpt_path is not None and (done := checkpoints.steps_done(cli.ckpt_path)) >= steps:
         _log.info(
             "the checkpoint is at step %d of %d: nothing is left to train. --trainer.max_steps goes further, "

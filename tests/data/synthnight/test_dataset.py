@@ -61,6 +61,14 @@ def test_light_shows_the_same_scene():
     assert night["image"].float().mean() < day["image"].float().mean()
 
 
+def test_a_source_of_day_and_labelled_night_shows_every_other_scene_by_night():
+    both, day, night = (SynthNight("source", length=4, size=SIZE, light=light) for light in ("both", "auto", "night"))
+    for index, alone in enumerate((day, night, day, night)):
+        assert both[index]["image"].equal(alone[index]["image"])
+        assert both[index]["label"].equal(day[index]["label"])
+    assert (both.class_counts() == day.class_counts()).all()
+
+
 def test_index_outside_is_an_error_so_that_iteration_ends():
     dataset = SynthNight("source", length=2, size=SIZE)
     assert len(list(dataset)) == len(dataset) == 2

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from dsrnss.data.checking.one_file import Job, Seen, check_job
 from dsrnss.data.checking.pairs import labels_without_mask, labels_without_picture
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.missing import Missing, collect_missing
-from dsrnss.data.originals import INVALID_ENDING, invalid_file, unwrapped
+from dsrnss.data.originals import INVALID_ENDING, invalid_file, leaves
 from dsrnss.data.parallel import Progress, parallel_map
 from dsrnss.errors import DsrnssError
 from dsrnss.labels import IGNORE_INDEX, LabelSpace
@@ -138,12 +138,12 @@ def check_sets(
     start = time.perf_counter()
     problems: list[Problem] = []
     summaries, listed = [], []
-    for name, dataset in sets.items():
-        summary, entries = _list(name, dataset, problems)
+    for name, part, dataset in _leaves(sets):
+        summary, entries = _list(part, dataset, problems)
         summaries.append(summary)
         if entries is not None:
             group = (groups or {}).get(name, dataset.split)
-            official = bool(getattr(unwrapped(dataset), "key", ""))
+            official = bool(getattr(dataset, "key", ""))
             listed.append(_Listed(summary, group, entries, dataset.label_space, official))
     spaces = tuple(one.space for one in listed)
     jobs = [[_job(entry, one.space, spaces) for entry in one.entries] for one in listed]
@@ -160,20 +160,27 @@ def check_sets(
     return CheckReport(tuple(summaries), tuple(_once(problems)), len(once), time.perf_counter() - start, tuple(remarks))
 
 
+def _leaves(sets: Mapping[str, SegmentationDataset]) -> Iterator[tuple[str, str, SegmentationDataset]]:
+    """Name in the run, name in messages and set; one that joins several gives each of them, as `source/1`."""
+    for name, dataset in sets.items():
+        inner = leaves(dataset)
+        for number, leaf in enumerate(inner, 1):
+            yield name, name if len(inner) == 1 else f"{name}/{number}", leaf
+
+
 def _list(
     name: str, dataset: SegmentationDataset, problems: list[Problem]
 ) -> tuple[SetSummary, Sequence[Entry] | None]:
     """List a set, however incomplete; entries are None for one without files or that cannot be listed."""
-    inner = unwrapped(dataset)
-    summary = SetSummary(name, type(inner).__name__, dataset.split)
-    if not isinstance(inner, FileDataset):
+    summary = SetSummary(name, type(dataset).__name__, dataset.split)
+    if not isinstance(dataset, FileDataset):
         summary.pictures, summary.generated = len(dataset), True
         return summary, None
     try:
         with collect_missing() as missing:
             # a copy: the set itself must not remember an incomplete list
-            entries = copy.copy(inner).entries
-            summary.classes = inner.label_space.names
+            entries = copy.copy(dataset).entries
+            summary.classes = dataset.label_space.names
     except DsrnssError as error:
         problems.append(Problem("unusable", name, summary.dataset, str(error)))
         return summary, None
@@ -182,7 +189,7 @@ def _list(
     absent = {file for what in missing for file in what.files}
     entries = [_without(entry, absent) for entry in entries]
     # a set of a chosen few need not have unpacked the other pictures
-    orphans = [] if hasattr(inner, "split_file") else labels_without_picture(entries)
+    orphans = [] if hasattr(dataset, "split_file") else labels_without_picture(entries)
     problems += [Problem("missing-picture", name, str(path), "has no picture.") for path in orphans]
     bare = labels_without_mask(entries)
     problems += [Problem("mask", name, str(path), f"has no *{INVALID_ENDING}, but other labels have.") for path in bare]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dsrnss.data.base import SegmentationDataset, Size, read_label, unturned_label, wanted_size
 from dsrnss.data.files import Entry, FileDataset
-from dsrnss.data.originals import MASK_MODES, invalid_file, unwrapped
+from dsrnss.data.originals import MASK_MODES, invalid_file, leaves
 from dsrnss.data.transforms import check_fits
 from dsrnss.errors import DataError, ImageError
 from dsrnss.pictures import Header, check_ids, read_header
@@ -27,10 +27,13 @@ def quick_check(dataset: SegmentationDataset, samples: int = SAMPLES) -> None:
         DataError: If a label does not fit its picture or the classes, or files are missing.
         ImageError: If a file cannot be opened.
     """
-    inner = unwrapped(dataset)
-    if not isinstance(inner, FileDataset):
-        return
-    chosen = _chosen(inner, samples)
+    for leaf in leaves(dataset):
+        if isinstance(leaf, FileDataset):
+            _check_files(leaf, samples)
+
+
+def _check_files(dataset: FileDataset, samples: int) -> None:
+    chosen = _chosen(dataset, samples)
     for entry in chosen:
         picture = _header(entry.image)
         if entry.reference is not None:
@@ -49,7 +52,7 @@ def quick_check(dataset: SegmentationDataset, samples: int = SAMPLES) -> None:
             check_ids(mask, _header(mask).mode, MASK_MODES, "mask")
     first = next((entry for entry in chosen if entry.label is not None), None)
     if first is not None and first.label is not None:
-        read_label(first.label, inner.label_space, raw=first.raw_label)
+        read_label(first.label, dataset.label_space, raw=first.raw_label)
 
 
 def check_crop_size(dataset: SegmentationDataset, crop: Size, samples: int = SAMPLES) -> None:
@@ -64,12 +67,12 @@ def check_crop_size(dataset: SegmentationDataset, crop: Size, samples: int = SAM
         ConfigError: If it does not.
         ImageError: If a file cannot be opened.
     """
-    inner = unwrapped(dataset)
-    if not isinstance(inner, FileDataset):
-        check_fits(crop, dataset.sample_size(), type(inner).__name__)
-        return
-    for entry in _chosen(inner, samples):
-        check_fits(crop, wanted_size(_header(entry.image).size, inner.size), entry.name)
+    for leaf in leaves(dataset):
+        if not isinstance(leaf, FileDataset):
+            check_fits(crop, leaf.sample_size(), type(leaf).__name__)
+            continue
+        for entry in _chosen(leaf, samples):
+            check_fits(crop, wanted_size(_header(entry.image).size, leaf.size), entry.name)
 
 
 def _chosen(dataset: FileDataset, samples: int) -> list[Entry]:

@@ -26,11 +26,14 @@ class Recipe:
     seed: int
     size: Size
     night: str
-    light: Literal["auto", "day", "night"]
+    light: Literal["auto", "day", "night", "both"]
     reference: bool
 
     def render(self, index: int) -> SynthScene:
         """Render one scene."""
+        light = self.light
+        if light == "both":
+            light = "night" if index % 2 else "day"
         return generate(
             self.split,
             index,
@@ -38,7 +41,7 @@ class Recipe:
             size=self.size,
             night=self.night,
             reference=self.reference,
-            light=self.light,
+            light=light,
         )
 
 
@@ -56,7 +59,8 @@ class SynthNight(SegmentationDataset):
             asked for.
         flow: `true` adds the exact flow to the reference, with confidence 1 at static pixels seen in both pictures and
             0 elsewhere: an oracle for experiments.
-        light: `auto`: as the split says; `day` or `night` render the same scenes by that light.
+        light: `auto`: as the split says; `day` or `night` render the same scenes by that light, `both` every other one
+            by night: a labelled source of day and night.
         cache: Whether rendered samples are kept in memory (do not write into them).
 
     Raises:
@@ -75,7 +79,7 @@ class SynthNight(SegmentationDataset):
         labelled: bool | None = None,
         references: bool | None = None,
         flow: Literal["none", "true"] = "none",
-        light: Literal["auto", "day", "night"] = "auto",
+        light: Literal["auto", "day", "night", "both"] = "auto",
         cache: bool = False,
     ) -> None:
         _check_options(split, night, length, size, seed)
