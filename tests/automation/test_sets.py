@@ -3,7 +3,7 @@
 import pytest
 from pictures import write_day, write_night
 
-from dsrnss.automation.sets import labelled_set, night_set
+from dsrnss.automation.sets import joined, labelled_set, night_set
 from dsrnss.data import Folder, SynthNight
 from dsrnss.errors import DataError, DatasetNotFoundError, UsageError
 
@@ -23,6 +23,25 @@ def test_the_training_part_of_a_folder_that_is_split(tmp_path):
         (tmp_path / "day" / folder / "val").mkdir()
     (tmp_path / "given" / "labels.yaml").rename(tmp_path / "day" / "labels.yaml")
     assert len(labelled_set(tmp_path / "day").build()) == 8
+
+
+def test_several_sources_are_one_with_the_classes_of_the_first(tmp_path):
+    day = labelled_set(write_day(tmp_path / "day"))
+    write_day(tmp_path / "more", 3)
+    (tmp_path / "more" / "labels.yaml").write_text("classes: [sky, ground, tree]")
+    choice = joined(day, [f"{tmp_path / 'more'}=0.5"]).of_side(48)
+    dataset = choice.build()
+    assert dataset.classes == ("ground", "thing", "sky") and len(dataset) == 11
+    assert dataset.sets[1].size == 48 and dataset.weights == [1, 0.5]
+    assert "tree" in dataset.mapping_table()
+    assert [one["init_args"]["size"] for one in choice.node()["init_args"]["sets"]] == [48, 48]
+    assert joined(day, []) is day
+
+
+@pytest.mark.parametrize("word", ["synthnight=0", "synthnight=much", "synthnight=-1"])
+def test_a_weight_is_a_number_above_0(tmp_path, word):
+    with pytest.raises(UsageError, match="SET=WEIGHT"):
+        joined(labelled_set(write_day(tmp_path / "day")), [word])
 
 
 def test_synthnight_needs_no_folder():

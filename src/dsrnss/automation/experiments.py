@@ -76,12 +76,12 @@ def night_experiment(
     if night.build().references:
         experiment["model"]["aligner"] = "dsrnss.adaptation.alignment.ClassicalAligner"
     experiment["data"] = _data(plan, day, plan.batch // 2) | {
-        "target": night.having(size=_size(plan, night)).node(),
+        "target": night.of_side(plan.size).node(),
         "target_batch_size": plan.batch // 2,
     }
     if val is not None:
         # measured at the size of the labels
-        experiment["data"]["val"] = {"night": val.having(size=_size(plan, val), resize_label=False).node()}
+        experiment["data"]["val"] = {"night": val.having(resize_label=False).of_side(plan.size).node()}
     return experiment
 
 
@@ -120,14 +120,10 @@ def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[s
 
 def _data(plan: Plan, day: SetChoice, batch: int) -> dict[str, Any]:
     return {
-        "source": day.having(size=_size(plan, day)).node(),
+        "source": day.of_side(plan.size).node(),
         "crop_size": list(plan.crop),
         "scale": [0.75, 1.33],
         "source_batch_size": batch,
         "rare_class_sampling": {"temperature": 0.02},
         "workers": 4 if plan.device == "gpu" else 0,
     }
-
-
-def _size(plan: Plan, choice: SetChoice) -> int | None:
-    return plan.size or None if choice.in_files else None

@@ -10,7 +10,7 @@ from typing import Any
 from dsrnss.automation import experiments
 from dsrnss.automation.findings import Found, report_of
 from dsrnss.automation.plan import NetworkChoice, Plan, choose, like
-from dsrnss.automation.sets import SetChoice, labelled_set, night_set
+from dsrnss.automation.sets import SetChoice, joined, labelled_set, night_set
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.checking.check import CheckReport, check_sets
 from dsrnss.errors import CheckpointError, DataError, UsageError
@@ -39,6 +39,7 @@ class Request:
     Args:
         day: Labelled pictures: a folder of one's own (docs/own_data.md), a known set, or `synthnight`.
         night: Pictures to adapt to: any folder of pictures, or a known set. Their labels are never looked at.
+        source: Further labelled sets, whose classes become those of `day` by name; `SET=WEIGHT` says how much of one.
         val: Labelled night pictures that choose and score the network.
         refs: Folder of pictures of the same places by day, named as those by night.
         pairs: CSV of `picture,reference` instead.
@@ -57,6 +58,7 @@ class Request:
 
     day: str
     night: str
+    source: tuple[str, ...] = ()
     val: str | None = None
     refs: str | None = None
     pairs: str | None = None
@@ -128,17 +130,18 @@ class _Adaptation:
 
     def __init__(self, request: Request, out: Path) -> None:
         self.request, self.out = request, out
-        self.day = labelled_set(request.day, request.labels_file)
+        first = labelled_set(request.day, request.labels_file)
+        self.day = joined(first, request.source)
         self.night = night_set(request.night, request.refs, request.pairs)
-        self.val = None if request.val is None else labelled_set(request.val, self._classes(), part="val")
+        self.val = None if request.val is None else labelled_set(request.val, self._classes(first), part="val")
 
-    def _classes(self) -> str | None:
-        """The file of the classes by day, which are those of all labels."""
+    def _classes(self, day: SetChoice) -> str | None:
+        """The file of the classes of the labelled nights: their own, else that of the day."""
         given = self.request.labels_file
-        if given is not None or self.day.kind != "Folder" or self.request.val is None:
+        if given is not None or day.kind != "Folder" or self.request.val is None:
             return given
         own = expanded(self.request.val) / "labels.yaml"
-        return None if own.is_file() else str(Path(self.day.arguments["root"]) / "labels.yaml")
+        return None if own.is_file() else str(Path(day.arguments["root"]) / "labels.yaml")
 
     def run(self) -> Adapted:
         begun = self._begun()
@@ -268,8 +271,7 @@ class _Adaptation:
         return Adapted(model, page, config, json.loads(numbers.read_text(encoding="utf-8")))
 
     def _at_size(self, plan: Plan, choice: SetChoice) -> SegmentationDataset:
-        own = {"resize_label": False} if choice is self.val else {}
-        return (choice.having(size=plan.size or None, **own) if choice.in_files else choice).build()
+        return choice.of_side(plan.size).build()
 
     def _day_shares(self) -> Any:
         counts = self.day.build().class_counts().sum(0).astype(float)
@@ -282,8 +284,11 @@ class _Adaptation:
         for key, value in request.items():
             if value in (None, ()) or (key == "seed" and value == 0):
                 continue
-            several = value if isinstance(value, list | tuple) else [value]
-            words += [f"--{key.replace('_', '-')}", *map(str, several)]
+            option = f"--{key.replace('_', '-')}"
+            if key in ("source", "allow"):
+                words += [word for one in value for word in (option, one)]
+            else:
+                words += [option, *map(str, value if isinstance(value, list | tuple) else [value])]
         return " ".join(words)
 
 

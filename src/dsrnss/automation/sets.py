@@ -1,6 +1,6 @@
 """What is meant by DAY and NIGHT: a folder of one's own, a known data set, or SynthNight."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,17 +44,69 @@ class SetChoice:
         given = {key: value for key, value in arguments.items() if value is not None}
         return replace(self, arguments={**self.arguments, **given})
 
-    @property
-    def in_files(self) -> bool:
-        """Whether its pictures are files, whose size can be chosen."""
-        return issubclass(getattr(dsrnss.data, self.kind), FileDataset)
+    def of_side(self, side: int) -> "SetChoice":
+        """The same with pictures of that shorter side, 0: as they are; pictures that are drawn have their own size."""
+        return self.having(size=side or None) if issubclass(getattr(dsrnss.data, self.kind), FileDataset) else self
+
+
+@dataclass(frozen=True)
+class JoinedChoice(SetChoice):
+    """Several labelled sets, whose classes become those of the first one.
+
+    Args:
+        members: The sets.
+        weights: How much is drawn of each.
+    """
+
+    kind: str = "MultiSource"
+    members: tuple[SetChoice, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def node(self) -> dict[str, Any]:
+        """What stands in the experiment file."""
+        sets = [member.node() for member in self.members]
+        return {"class_path": "dsrnss.data.MultiSource", "init_args": {"sets": sets, "weights": list(self.weights)}}
+
+    def build(self) -> SegmentationDataset:
+        """The data set itself; the disk is not looked at."""
+        return dsrnss.data.MultiSource([member.build() for member in self.members], list(self.weights))
+
+    def of_side(self, side: int) -> SetChoice:
+        """The same with pictures of that shorter side."""
+        return replace(self, members=tuple(member.of_side(side) for member in self.members))
+
+
+def joined(day: SetChoice, more: Sequence[str]) -> SetChoice:
+    """The labelled set, and others beside it.
+
+    Args:
+        day: The set whose classes are learned.
+        more: Each the word for a set, perhaps with `=WEIGHT`: how much is drawn of it for each picture of `day`.
+
+    Raises:
+        UsageError: If a word means no set, or a weight is no number above 0.
+        ConfigError: If a set has no class in common with `day`.
+    """
+    if not more:
+        return day
+    members, weights = [day], [1.0]
+    for word in more:
+        name, _, weight = word.rpartition("=") if "=" in word else (word, "", "1")
+        try:
+            weights.append(float(weight))
+        except ValueError:
+            weights.append(0.0)
+        if not 0 < weights[-1] < float("inf"):
+            raise UsageError(f"source '{word}': expected a set, or SET=WEIGHT with a number above 0.")
+        members.append(labelled_set(name))
+    return JoinedChoice(members=tuple(members), weights=tuple(weights))
 
 
 def labelled_set(word: str | Path, labels_file: str | Path | None = None, *, part: str = "train") -> SetChoice:
     """The set that a user means by the labelled pictures.
 
     Args:
-        word: A folder, the name of a known set, or `synthnight`.
+        word: A folder, the name of a known set, or `synthnight`, whose scenes are labelled by day and by night.
         labels_file: The classes of a folder of one's own; None: its `labels.yaml`.
         part: The split to take, where there are several.
 
@@ -63,7 +115,7 @@ def labelled_set(word: str | Path, labels_file: str | Path | None = None, *, par
         DatasetNotFoundError: If there are no labels.
     """
     if str(word).lower() == SYNTHNIGHT:
-        return SetChoice("SynthNight", {"split": "source", "cache": True})
+        return SetChoice("SynthNight", {"split": "source", "light": "both", "cache": True})
     choice = _known(word, part) or _folder(word, part)
     if choice.kind == "Folder":
         choice = choice.having(labels_file=None if labels_file is None else _classes(labels_file))

@@ -23,6 +23,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("night", metavar="NIGHT", help="pictures to adapt to: a folder of pictures, or a known set")
     parser.add_argument("--out", type=path, default=Path("adapted"), metavar="DIR", help="output folder (adapted)")
     data = parser.add_argument_group("pictures")
+    data.add_argument(
+        "--source", action="append", default=[], metavar="SET[=WEIGHT]", help="a further labelled set; may be repeated"
+    )
     data.add_argument("--val", type=path, metavar="DIR", help="labelled night pictures that choose and score")
     data.add_argument("--refs", type=path, metavar="DIR", help="the same places by day, named like the night pictures")
     data.add_argument("--pairs", type=path, metavar="CSV", help="picture,reference: which picture shows it by day")
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         name: None if getattr(args, name) is None else str(getattr(args, name)) for name in ("val", "refs", "pairs")
     }
     options |= {"crop": None if args.crop is None else tuple(args.crop), "allow": tuple(args.allow)}
+    options["source"] = tuple(args.source)
     result = adapt(args.day, args.night, args.out, **options)
     print(f"Report: {result.report}\nModel:  {result.model}")
     next_step(
