@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dsrnss.errors import OutputError
+from dsrnss.errors import ConfigError, OutputError
 from dsrnss.reporting import report as module
-from dsrnss.reporting.content import Curve, Panel
+from dsrnss.reporting.content import Curve, Panel, Unlabelled
 from dsrnss.reporting.report import write_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -183,3 +183,40 @@ def test_a_failed_write_leaves_the_old_report(tmp_path, make_report, monkeypatch
         write_report(make_report(), page)
     assert page.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.fixture
+def unlabelled(make_report, make_panel):
+    """The report of a run whose night has no labels."""
+    report = make_report(panels=[dataclasses.replace(make_panel(), truth=None)])
+    number = report.label_space.num_classes
+    even = np.full(number, 1 / number)
+    first = np.eye(number)[0]
+    found = {"source-only": Unlabelled(0.25, 0.5, first), "adapted": Unlabelled(0.5, 0.75, even)}
+    return dataclasses.replace(report, scores={}, unlabelled=found, day_shares=even)
+
+
+def test_without_labels_at_night_it_tells_what_is_seen_and_claims_no_accuracy(written, unlabelled):
+    text = written(unlabelled)
+    page = Page(text)
+    shown = " ".join(page.text)
+    assert "how right it is was not measured" in shown and "Every class" not in shown
+    road = page.row(unlabelled.label_space.names[0])
+    share = f"{100 / unlabelled.label_space.num_classes:.1f}"
+    assert road[1:3] == ["100.0", share] and road[-1] == share
+    alts = [attributes["alt"] for tag, attributes in page.attributes if tag == "img"]
+    assert not any(alt.startswith("Truth") for alt in alts) and len(alts) == 3
+
+
+def test_its_numbers_say_the_same(tmp_path, unlabelled):
+    _, numbers = write_report(unlabelled, tmp_path / "report.html")
+    found = json.loads(numbers.read_text())
+    assert found["scores"] == {} and found["gap_closed"] is None
+    assert found["unlabelled"]["adapted"]["consistency"] == 0.5
+    assert found["unlabelled"]["source-only"]["shares"][unlabelled.label_space.names[0]] == 1
+
+
+def test_a_report_compares_two_networks(unlabelled):
+    one = {"adapted": unlabelled.unlabelled["adapted"]}
+    with pytest.raises(ConfigError, match="source-only"):
+        dataclasses.replace(unlabelled, unlabelled=one)
