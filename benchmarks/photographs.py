@@ -69,7 +69,7 @@ class Bench:
         self.args, self.name, self.seed, self.network = args, name, seed, NETWORKS[name]
         self.day, self.night = labelled_set(args.day), night_set(args.night)
         given = {"network": name, "device": args.device, "day_steps": args.day_steps, "steps": args.steps}
-        self.plan: Plan = choose(self.day.build(), self.night.build(), given)[0]
+        self.plan: Plan = choose(self.day, self.night, given)[0]
         self.folder = args.out / f"{name}-{seed}"
 
     def run(self, recipes: list[str]) -> None:
@@ -101,7 +101,7 @@ class Bench:
 
     def sized(self, choice: SetChoice) -> SetChoice:
         """A set at the size that is trained on."""
-        return choice.having(size=self.plan.size or None)
+        return choice.of_side(self.plan.size)
 
     def result(self, recipe: str) -> Path:
         """Where the numbers of a recipe are."""
@@ -133,7 +133,7 @@ class Bench:
     def measured(self, network: Segmentor, choice: SetChoice) -> Scores:
         """The scores at the size of the labels."""
         network.eval()
-        return evaluate(network, self.sized(choice).having(resize_label=False).build(), 1)
+        return evaluate(network, self.sized(choice.having(resize_label=False)).build(), 1)
 
 
 @torch.no_grad()

@@ -6,14 +6,14 @@ from pictures import write_day, write_night
 from PIL import Image
 
 from dsrnss.automation.plan import NETWORKS, choose, like
-from dsrnss.data import Folder
+from dsrnss.automation.sets import labelled_set, night_set
 from dsrnss.errors import ConfigError, UsageError
 from dsrnss.models.config import NetworkConfig
 
 
 @pytest.fixture
 def sets(tmp_path):
-    return Folder(write_day(tmp_path / "day")), Folder(write_night(tmp_path / "night"), images=".")
+    return labelled_set(write_day(tmp_path / "day")), night_set(write_night(tmp_path / "night"))
 
 
 def test_every_choice_can_be_given(sets):
@@ -34,11 +34,16 @@ def test_every_choice_can_be_given(sets):
 
 def test_crops_fit_into_every_picture(sets, tmp_path):
     Image.fromarray(np.zeros((200, 100, 3), np.uint8)).save(tmp_path / "night" / "upright.png")
-    day, night = sets[0], Folder(tmp_path / "night", images=".")
-    plan, _ = choose(day, night, {"network": "compact"})
+    plan, _ = choose(*sets, {"network": "compact"})
     side = plan.size
     assert all(length % 32 == 0 and length <= side for length in plan.crop)
     assert plan.crop[0] * plan.crop[1] <= 1.3 * NETWORKS["compact"].area
+
+
+def test_drawn_scenes_have_the_size_of_the_photographs(sets):
+    scenes = labelled_set("synthnight")
+    plan, _ = choose(scenes, sets[1], {"network": "compact"})
+    assert scenes.of_side(plan.size).build().sample_size() == (plan.size, 2 * plan.size)
 
 
 def test_pictures_too_small_for_a_crop(sets):

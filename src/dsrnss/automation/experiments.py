@@ -57,7 +57,6 @@ def night_experiment(
     experiment = _common(plan, network, plan.steps, seed)
     every = max(1, plan.steps // CHECKS)
     experiment["trainer"] |= {
-        "val_check_interval": every,
         "callbacks": [
             {"class_path": "dsrnss.training.callbacks.best_network.BestNetwork", "init_args": {"every": every}}
         ],
@@ -80,6 +79,7 @@ def night_experiment(
         "target_batch_size": plan.batch // 2,
     }
     if val is not None:
+        experiment["trainer"] |= {"limit_val_batches": None, "val_check_interval": every}
         # measured at the size of the labels
         experiment["data"]["val"] = {"night": val.having(resize_label=False).of_side(plan.size).node()}
     return experiment
@@ -107,6 +107,8 @@ def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[s
             "max_steps": steps,
             "gradient_clip_val": 5.0,
             "accelerator": plan.device,
+            "enable_model_summary": False,
+            "limit_val_batches": 0,
             "log_every_n_steps": max(1, min(10, steps // 40)),
         },
         "checkpoint": {"every_n_train_steps": max(1, min(100, steps // 4))},

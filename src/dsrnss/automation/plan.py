@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from dsrnss.automation.sets import SetChoice
 from dsrnss.data.base import SegmentationDataset, Size, wanted_size
 from dsrnss.data.files import FileDataset
-from dsrnss.data.originals import unwrapped
+from dsrnss.data.originals import leaves
 from dsrnss.errors import ConfigError, UsageError, did_you_mean
 from dsrnss.models.config import NetworkConfig
 from dsrnss.pictures import read_header
@@ -129,8 +130,8 @@ def like(parts: NetworkConfig, weights: str) -> NetworkChoice:
 
 
 def choose(
-    day: SegmentationDataset,
-    night: SegmentationDataset,
+    day: SetChoice,
+    night: SetChoice,
     given: Mapping[str, Any],
     own: tuple[str, NetworkChoice] | None = None,
 ) -> tuple[Plan, NetworkChoice]:
@@ -151,16 +152,16 @@ def choose(
     name = own[0] if own else given.get("network") or _fitting_network(device)
     network = own[1] if own else network_choice(name)
     side = given.get("size", network.side)
-    shapes = [size for dataset in (day, night) for size in _sizes(dataset, side)]
+    shapes = [size for choice in (day, night) for size in _sizes(choice.of_side(side).build())]
     if "crop" not in given:
         given["crop"] = _crop(shapes, network.area)
     day_steps, steps = network.steps
     plan = Plan(name, side, tuple(given["crop"]), network.batch, day_steps, steps, device)
     plan = replace(plan, **{key: value for key, value in given.items() if key not in ("network", "crop")})
-    for dataset, share in ((day, 1), (night, 2)):
-        if len(dataset) < plan.batch // share:
+    for choice, share in ((day, 1), (night, 2)):
+        if (number := len(choice.build())) < plan.batch // share:
             raise ConfigError(
-                f"{len(dataset)} pictures are fewer than a batch of {plan.batch // share} crops: give more, or a "
+                f"{number} pictures are fewer than a batch of {plan.batch // share} crops: give more, or a "
                 "smaller batch."
             )
     return plan, network
@@ -174,13 +175,16 @@ def _fitting_network(device: str) -> str:
     return "lite0" if pretrained else "compact"
 
 
-def _sizes(dataset: SegmentationDataset, side: int) -> Sequence[Size]:
-    """(height, width) of some pictures after they were brought to a size."""
-    inner = unwrapped(dataset)
-    if not isinstance(inner, FileDataset):
-        return [dataset.sample_size()]
-    entries = inner.entries[:: max(1, len(inner.entries) // _LOOKED_AT)]
-    return [wanted_size(read_header(entry.image).size, side or None) for entry in entries]
+def _sizes(dataset: SegmentationDataset) -> list[Size]:
+    """(height, width) of some of the pictures."""
+    sizes = []
+    for leaf in leaves(dataset):
+        if not isinstance(leaf, FileDataset):
+            sizes.append(leaf.sample_size())
+            continue
+        entries = leaf.entries[:: max(1, len(leaf.entries) // _LOOKED_AT)]
+        sizes += [wanted_size(read_header(entry.image).size, leaf.size) for entry in entries]
+    return sizes
 
 
 def _crop(shapes: Sequence[Size], area: int) -> Size:

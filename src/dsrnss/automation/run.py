@@ -13,6 +13,7 @@ from dsrnss.automation.plan import NetworkChoice, Plan, choose, like
 from dsrnss.automation.sets import SetChoice, joined, labelled_set, night_set
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.checking.check import CheckReport, check_sets
+from dsrnss.data.multi_source import MultiSource
 from dsrnss.errors import CheckpointError, DataError, UsageError
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.failures import typed_failures
@@ -149,12 +150,11 @@ class _Adaptation:
             self._check()
         plan, network, start = self._plan()
         if not begun:
-            text = ", ".join(f"{name} {value}" for name, value in plan.table().items())
-            _log.info("chosen: %s. Each has an option of its name.", text)
+            self._tell(plan)
             self._remember(plan)
         weights = start or self._by_day(plan, network)
-        config, best = self._at_night(plan, network, weights)
-        return self._finish(plan, config, weights, best)
+        cli = self._at_night(plan, network, weights)
+        return self._finish(plan, weights, cli)
 
     # --- what was asked for -------------------------------------------------------------------------------------------
 
@@ -176,6 +176,12 @@ class _Adaptation:
             told = "; ".join(f"{key.replace('_', '-')} was {earlier.get(key)} and is {now[key]}" for key in differing)
             raise UsageError(f"'{self.out}' holds a run with other options ({told}): choose another --out.")
         return True
+
+    def _tell(self, plan: Plan) -> None:
+        text = ", ".join(f"{name} {value}" for name, value in plan.table().items())
+        _log.info("chosen: %s. Each has an option of its name.", text)
+        if isinstance(source := self.day.build(), MultiSource):
+            _log.info("the classes of the sources, by name:\n%s", source.mapping_table())
 
     def _remember(self, plan: Plan) -> None:
         content = {"request": asdict(self.request), "plan": asdict(plan)}
@@ -203,18 +209,18 @@ class _Adaptation:
 
     def _plan(self) -> tuple[Plan, NetworkChoice, str | None]:
         """The choices, and the weights that the adaptation begins from, None: training by day makes them."""
-        request, sets = self.request, self._sets()
+        request = self.request
         given = {key: getattr(request, key) for key in ("network", "size", "crop", "batch", "day_steps", "steps")}
         given["device"] = request.device
         if request.weights is None:
-            plan, network = choose(sets["day"], sets["night"], given)
+            plan, network = choose(self.day, self.night, given)
             return plan, network, None
         if request.network is not None:
             raise UsageError("--weights says which network it is: leave --network out.")
         pretrained = load_pretrained(request.weights)
         network = like(pretrained.segmentor.config, request.weights)
-        plan, network = choose(sets["day"], sets["night"], given, (request.weights, network))
-        seen = pretrained.label_space.names == sets["day"].label_space.names
+        plan, network = choose(self.day, self.night, given, (request.weights, network))
+        seen = pretrained.label_space.names == self.day.build().label_space.names
         return plan, network, request.weights if seen else None
 
     # --- training -----------------------------------------------------------------------------------------------------
@@ -227,14 +233,11 @@ class _Adaptation:
             save_pretrained(cli.model.student, weights, cli.model.label_space, cli.model.card())
         return str(weights.absolute())
 
-    def _at_night(self, plan: Plan, network: NetworkChoice, weights: str) -> tuple[Path, BestNetwork]:
+    def _at_night(self, plan: Plan, network: NetworkChoice, weights: str) -> ExperimentCLI:
         content = experiments.night_experiment(
             plan, network, self.day, self.night, self.request.seed, weights, self.val
         )
-        config = experiments.write(content, self.out / experiments.NIGHT)
-        cli = self._fit(config, "adaptation")
-        callbacks = cli.trainer.callbacks  # type: ignore[attr-defined]
-        return config, next(callback for callback in callbacks if isinstance(callback, BestNetwork))
+        return self._fit(experiments.write(content, self.out / experiments.NIGHT), "adaptation")
 
     def _fit(self, config: Path, what: str) -> ExperimentCLI:
         words = ["--trainer.default_root_dir", str(self.out)]
@@ -251,7 +254,9 @@ class _Adaptation:
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
-    def _finish(self, plan: Plan, config: Path, weights: str, best: BestNetwork) -> Adapted:
+    def _finish(self, plan: Plan, weights: str, cli: ExperimentCLI) -> Adapted:
+        callbacks = cli.trainer.callbacks  # type: ignore[attr-defined]
+        best = next(callback for callback in callbacks if isinstance(callback, BestNetwork))
         if best.kept is None or best.best is None:
             raise CheckpointError(f"'{self.out}' holds no adapted network: begin again in another folder.")
         before, after = load_pretrained(weights), load_pretrained(best.kept)
@@ -266,16 +271,14 @@ class _Adaptation:
             "night score": best.best.score,
         }
         model = save_pretrained(after.segmentor, self.out / MODEL, after.label_space, card)
-        report = report_of(self.out, plan, found, best, self._command(), model, self._day_shares(), val)
+        counts = cli.datamodule.source_counts().astype(float)
+        shares = counts / max(counts.sum(), 1)
+        report = report_of(self.out, plan, found, best, self._command(), model, shares, val)
         page, numbers = write_report(report, self.out / REPORT)
-        return Adapted(model, page, config, json.loads(numbers.read_text(encoding="utf-8")))
+        return Adapted(model, page, self.out / experiments.NIGHT, json.loads(numbers.read_text(encoding="utf-8")))
 
     def _at_size(self, plan: Plan, choice: SetChoice) -> SegmentationDataset:
         return choice.of_side(plan.size).build()
-
-    def _day_shares(self) -> Any:
-        counts = self.day.build().class_counts().sum(0).astype(float)
-        return counts / max(counts.sum(), 1)
 
     def _command(self) -> str:
         """The command that repeats the run."""

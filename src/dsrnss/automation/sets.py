@@ -7,7 +7,6 @@ from typing import Any
 
 import dsrnss.data
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.files import FileDataset
 from dsrnss.data.location import has_layout
 from dsrnss.data.sets import known_sets
 from dsrnss.data.sets.folder import by_stem
@@ -45,8 +44,10 @@ class SetChoice:
         return replace(self, arguments={**self.arguments, **given})
 
     def of_side(self, side: int) -> "SetChoice":
-        """The same with pictures of that shorter side, 0: as they are; pictures that are drawn have their own size."""
-        return self.having(size=side or None) if issubclass(getattr(dsrnss.data, self.kind), FileDataset) else self
+        """The same with pictures of that shorter side, 0: as they are; scenes are drawn twice as wide as high."""
+        if side and self.kind == "SynthNight":
+            return self.having(size=[side, 2 * side])
+        return self.having(size=side or None)
 
 
 @dataclass(frozen=True)
