@@ -1,6 +1,7 @@
 """Settings shared by all tests."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -16,7 +17,13 @@ settings.register_profile("dsrnss", deadline=None, print_blob=True)
 settings.load_profile("dsrnss")
 
 
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _no_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests never see the data sets of the machine they run on."""
+def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, _cache: Path) -> None:
+    """Tests never see the data sets and the cache of the machine they run on."""
     monkeypatch.delenv("DATA_DIR", raising=False)
+    monkeypatch.setenv("DSRNSS_CACHE", str(_cache))

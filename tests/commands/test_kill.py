@@ -60,6 +60,15 @@ def photographs(root: Path) -> None:
         Image.fromarray(pixels).save(root / "photos" / f"{number}.png")
 
 
+def pairs(root: Path) -> None:
+    """Ten pictures with references, and an empty folder for their flows."""
+    rng = np.random.default_rng(0)
+    for folder in ("own/images", "own/refs"):
+        (root / folder).mkdir(parents=True)
+        for number in range(10):
+            Image.fromarray(rng.integers(0, 255, (200, 400, 3), np.uint8)).save(root / folder / f"{number}.png")
+
+
 def nothing(root: Path) -> None:
     root.mkdir()
 
@@ -69,6 +78,7 @@ COMMANDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "prepare": (cityscapes, "data prepare cityscapes out --workers 2"),
     "segment": (photographs, "segment out/photos --out out/results"),
     "beside": (photographs, "segment out/photos --out out/photos"),
+    "align": (pairs, "data align out/own --store out/store --workers 2"),
     "synthesize": (nothing, SYNTHESIZE),
 }
 

@@ -8,6 +8,7 @@ from dsrnss.adaptation.alignment.aligners import (
     IdentityAligner,
     WeightlessAligner,
 )
+from dsrnss.adaptation.alignment.pairwise import PairwiseAligner
 from dsrnss.adaptation.alignment.uawarpc import UAWarpCAligner
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ClassicalAligner",
     "GivenAligner",
     "IdentityAligner",
+    "PairwiseAligner",
     "UAWarpCAligner",
     "WeightlessAligner",
 ]

@@ -1,6 +1,8 @@
 """UAWarpC as an aligner: frozen, in 32 bits, read when it is first needed (method section 6)."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,6 +52,22 @@ class UAWarpCAligner:
             with torch.inference_mode(False):
                 self._network = build(self.weights, self.vgg_weights)
         return self._network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings; another process reads the weights itself."""
+        return {**self.__dict__, "_network": None}
+
+    def fingerprint(self) -> str:
+        """A hash of the weights: with the settings, all that decides what is found.
+
+        Raises:
+            CheckpointError: If they are missing, broken or do not fit.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def load(self) -> None:
         """Read the weights, unless that is done.

@@ -14,6 +14,7 @@ from dsrnss.paths import expanded
 
 if TYPE_CHECKING:
     from dsrnss.data.base import SegmentationDataset
+    from dsrnss.data.datamodule import AdaptationDataModule
     from dsrnss.data.files import FileDataset
 
 
@@ -46,7 +47,7 @@ def resolve(word: str, *later: str, references: bool = False) -> Target:
         UsageError: If it is none of these.
         DatasetNotFoundError: If a known set is not below $DATA_DIR, or a folder holds none.
     """
-    if later:
+    if is_experiment(word, *later):
         return experiment_target(*(experiments.resolve(str(expanded(name))) for name in (word, *later)))
     path = expanded(word)
     if path.is_dir():
@@ -55,11 +56,15 @@ def resolve(word: str, *later: str, references: bool = False) -> Target:
     name = word.lower().replace("_", "").replace("-", "").replace("/", "")
     if name in known:
         return _known(word, {known[name]: None}, references=references)
-    if path.suffix in (".yaml", ".yml") or word in {n.removesuffix(".yaml") for n in experiments.packaged_names()}:
-        return experiment_target(experiments.resolve(str(path)))
     raise UsageError(
         f"'{word}' is neither a folder, nor an experiment file, nor a known data set.{did_you_mean(word, known)}"
     )
+
+
+def is_experiment(word: str, *later: str) -> bool:
+    """Whether words name experiment files; several always do."""
+    packaged = {name.removesuffix(".yaml") for name in experiments.packaged_names()}
+    return bool(later) or (not expanded(word).is_dir() and (word.endswith((".yaml", ".yml")) or word in packaged))
 
 
 def experiment_target(*paths: Path) -> Target:
@@ -71,25 +76,49 @@ def experiment_target(*paths: Path) -> Target:
     Raises:
         UsageError: If the files have no usable key `data`.
     """
-    from jsonargparse import ArgumentParser
-
-    from dsrnss.data.datamodule import AdaptationDataModule
-
-    title, content = " ".join(map(experiments.short_name, paths)), dict[str, Any]()
-    for path in paths:
-        content = _merged(content, experiments.read(path).value("data") or {})
-    if not content:
-        raise UsageError(f"{title}: an experiment names its data sets under the key 'data'; this file has none.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(AdaptationDataModule, "data")
-    try:
-        module = parser.instantiate_classes(parser.parse_object({"data": content})).data
-    except Exception as error:
-        raise UsageError(f"{title}: the data sets cannot be built: {str(error).strip().splitlines()[-1]}") from error
+    title = " ".join(map(experiments.short_name, paths))
+    module = built_data(title, merged_content(*paths))
     training = {"source": module.source, **({} if module.target is None else {"target": module.target})}
     evaluated = {f"{stage}/{name}": one for stage in ("val", "test", "predict") for name, one in _stage(module, stage)}
     groups = {**dict.fromkeys(training, "training"), **{name: f"test {s.split}" for name, s in evaluated.items()}}
     return Target(title, {**training, **evaluated}, groups)
+
+
+def built_data(title: str, content: dict[str, Any]) -> "AdaptationDataModule":
+    """The data sets of an experiment, from what its files say.
+
+    Args:
+        title: Its name, for messages.
+        content: As of `merged_content`.
+
+    Raises:
+        UsageError: If there is no usable key `data`.
+    """
+    from jsonargparse import ArgumentParser
+
+    from dsrnss.data.datamodule import AdaptationDataModule
+
+    if not content.get("data"):
+        raise UsageError(f"{title}: an experiment names its data sets under the key 'data'; this file has none.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(AdaptationDataModule, "data")
+    try:
+        module: AdaptationDataModule = parser.instantiate_classes(parser.parse_object({"data": content["data"]})).data
+    except Exception as error:
+        raise UsageError(f"{title}: the data sets cannot be built: {str(error).strip().splitlines()[-1]}") from error
+    return module
+
+
+def merged_content(*paths: Path) -> dict[str, Any]:
+    """What experiment files say together; later ones win.
+
+    Raises:
+        UsageError: If one is no experiment file.
+    """
+    content: dict[str, Any] = {}
+    for path in paths:
+        content = _merged(content, experiments.read(path).content)
+    return content
 
 
 def _merged(earlier: Any, later: Any) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from dsrnss import __version__
 from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.models.weights.registry import Entry, Source
-from dsrnss.paths import expanded
+from dsrnss.paths import cache_folder
 from dsrnss.progress import counting
 from dsrnss.writing import why_not_written
 
@@ -31,13 +31,6 @@ TIMEOUT = 30.0
 
 class _Cut(Exception):
     """The connection ended before the file did."""
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $DSRNSS_CACHE, or `dsrnss` in $XDG_CACHE_HOME or ~/.cache."""
-    if own := os.environ.get("DSRNSS_CACHE"):
-        return expanded(own)
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dsrnss"
 
 
 def cached(entry: Entry) -> Path | None:

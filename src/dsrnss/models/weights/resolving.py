@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dsrnss.errors import CheckpointError, did_you_mean
 from dsrnss.models.weights.content import WEIGHTS, is_page
-from dsrnss.models.weights.download import cache_folder, cached, check, fetch
+from dsrnss.models.weights.download import cached, check, fetch
 from dsrnss.models.weights.registry import REGISTRY, Entry, Source
+from dsrnss.paths import cache_folder
 
 LOCAL_FOLDER = Path("pretrained_models")
 """Below the current folder: where the authors keep the weights that a training begins with."""
