@@ -67,6 +67,13 @@ def test_labelled_nights_choose_and_score(here):
 
 
 @pytest.mark.slow
+def test_references_are_aligned_once(here):
+    write_night(here / "by_day")
+    dsrnss.adapt("day", "night", "run", refs="by_day", **TINY)
+    assert "AlignedPairs" in (here / "run" / "config.yaml").read_text()
+
+
+@pytest.mark.slow
 def test_weights_that_know_the_classes_need_no_training_by_day(here):
     first = dsrnss.adapt("day", "night", "first", **TINY)
     given = {**TINY, "network": None, "weights": str(first.model)}

@@ -72,10 +72,14 @@ def night_experiment(
         "prototypes": {"start_step": plan.steps // 5},
     }
     experiment["model"]["optimizer"]["lr"] /= 2
+    target = night.of_side(plan.size).node()
     if night.build().references:
-        experiment["model"]["aligner"] = "dsrnss.adaptation.alignment.ClassicalAligner"
+        # each pair is aligned once, into a store, and not at every step
+        experiment["model"]["aligner"] = "dsrnss.adaptation.alignment.GivenAligner"
+        arguments = {"dataset": target, "aligner": "dsrnss.adaptation.alignment.classical.align_pair"}
+        target = {"class_path": "dsrnss.data.AlignedPairs", "init_args": arguments}
     experiment["data"] = _data(plan, day, plan.batch // 2) | {
-        "target": night.of_side(plan.size).node(),
+        "target": target,
         "target_batch_size": plan.batch // 2,
     }
     if val is not None:
