@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +13,7 @@ from dsrnss.automation.sets import SetChoice
 from dsrnss.data.base import SegmentationDataset, Size, wanted_size
 from dsrnss.data.files import FileDataset
 from dsrnss.data.originals import leaves
-from dsrnss.errors import ConfigError, UsageError, did_you_mean
+from dsrnss.errors import ConfigError, ImageError, UsageError, did_you_mean
 from dsrnss.models.config import NetworkConfig
 from dsrnss.pictures import read_header
 
@@ -183,12 +184,16 @@ def _sizes(dataset: SegmentationDataset) -> list[Size]:
             sizes.append(leaf.sample_size())
             continue
         entries = leaf.entries[:: max(1, len(leaf.entries) // _LOOKED_AT)]
-        sizes += [wanted_size(read_header(entry.image).size, leaf.size) for entry in entries]
+        for entry in entries:
+            with suppress(ImageError):  # one that cannot be read is named by the check
+                sizes.append(wanted_size(read_header(entry.image).size, leaf.size))
     return sizes
 
 
 def _crop(shapes: Sequence[Size], area: int) -> Size:
     """The crop of about this area that fits into all pictures, of the shape of most of them."""
+    if not shapes:
+        raise ConfigError("Not one of the pictures can be read.")
     least = [min(shape[axis] for shape in shapes) for axis in (0, 1)]
     ratios = sorted(height / width for height, width in shapes)
     ratio = ratios[len(ratios) // 2]

@@ -146,10 +146,9 @@ class _Adaptation:
 
     def run(self) -> Adapted:
         begun = self._begun()
-        if not begun:
-            self._check()
         plan, network, start = self._plan()
         if not begun:
+            self._check()
             self._tell(plan)
             self._remember(plan)
         weights = start or self._by_day(plan, network)
