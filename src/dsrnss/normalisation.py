@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from dsrnss.constants import constant
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of RGB in [0, 1]."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -38,5 +40,5 @@ def denormalise(images: Tensor) -> Tensor:
 
 def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation, (3, 1, 1), in the type and on the device of the images."""
-    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (constant(values, images.device, images.dtype, (3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return mean, std

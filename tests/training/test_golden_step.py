@@ -17,6 +17,7 @@ from dsrnss.labels import CITYSCAPES
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import load_pretrained
+from dsrnss.presence import Present
 from dsrnss.training.schedule import OptimizerConfig, parameter_groups
 from dsrnss.training.task import AdaptationTask
 
@@ -49,7 +50,7 @@ class InjectedMethod(DSRNSS):
         top, _, left, _ = next(self.boxes)
         return top, left
 
-    def choose_classes(self, labels: Tensor) -> list[list[int]]:
+    def choose_classes(self, present: Present) -> list[list[int]]:
         choice = self.golden.meta["class_choice"]
         return [
             apply_co_occurrence(drawn, present, CITYSCAPES.co_occurrence)

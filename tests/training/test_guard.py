@@ -165,7 +165,7 @@ class TestSkip:
 
 def test_infinite_gradients_are_left_to_the_gradient_scaler(task: Make) -> None:
     model = task()
-    model._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()))
+    model._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=0)
     model.student.head.conv_seg.weight.grad = torch.full_like(model.student.head.conv_seg.weight, float("inf"))
     model.on_before_optimizer_step(torch.optim.SGD(model.student.parameters()))
     assert model.student.head.conv_seg.weight.grad.isinf().all()

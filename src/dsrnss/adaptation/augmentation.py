@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+from dsrnss.constants import constant
 from dsrnss.errors import check_range
 from dsrnss.normalisation import denormalise, normalise
 
@@ -100,7 +101,7 @@ def rgb_to_hsv(image: Tensor) -> Tensor:
 def hsv_to_rgb(image: Tensor) -> Tensor:
     """The inverse of `rgb_to_hsv`."""
     hue, saturation, value = image
-    offsets = torch.tensor([5.0, 3.0, 1.0], dtype=image.dtype, device=image.device).view(3, 1, 1)
+    offsets = constant((5.0, 3.0, 1.0), image.device, image.dtype, (3, 1, 1))
     k = (offsets + hue * 6) % 6
     rgb: Tensor = value - value * saturation * torch.clamp(torch.minimum(k, 4 - k), 0, 1)
     return rgb

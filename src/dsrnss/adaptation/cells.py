@@ -38,5 +38,11 @@ def count_in_cells(labels: Tensor, size: tuple[int, int], num_classes: int) -> T
     images = torch.arange(len(labels), device=labels.device)
     cells = (images[:, None, None] * height + rows[:, None]) * width + columns
     index = cells * bins + labels.clamp(max=num_classes)
-    counts = torch.bincount(index.flatten(), minlength=len(labels) * height * width * bins)
+    counts = count(index, len(labels) * height * width * bins)
     return counts.view(len(labels), height, width, bins).permute(0, 3, 1, 2)
+
+
+def count(values: Tensor, number: int) -> Tensor:
+    """How often each of 0..number-1 occurs: (number,) int64. Unlike `bincount` it makes the host wait for no GPU."""
+    counts = torch.zeros(number, dtype=torch.int64, device=values.device)
+    return counts.scatter_add_(0, values.flatten(), counts.new_ones(()).expand(values.numel()))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dsrnss.adaptation.cells import count
 from dsrnss.labels import LabelSpace
 
 
@@ -49,7 +50,7 @@ class ClassFrequency(nn.Module):
             labels: (B, H, W) int64 train ids, 255 ignored; a batch without a label changes nothing.
         """
         num_classes = len(self.frequency)
-        counts = torch.bincount(labels.flatten().clamp(max=num_classes), minlength=num_classes + 1)[:num_classes]
+        counts = count(labels.clamp(max=num_classes), num_classes + 1)[:num_classes]
         shares = counts / counts.sum().clamp(min=1)
         # The average starts at 0; that scales all frequencies alike, and the weights use their ratios only
         self.frequency.copy_(
@@ -59,10 +60,8 @@ class ClassFrequency(nn.Module):
     def weights(self) -> Tensor:
         """(C,) weights of mean 1; before the first update they only raise the raised classes."""
         seen = self.frequency > 0
-        weights = torch.ones_like(self.frequency)
-        if seen.any():
-            median = self.frequency[seen].median()
-            weights = (median / self.frequency) ** self.POWER  # infinite for a class never seen: clipped
-            weights = weights.clamp(1 / self.LIMIT, self.LIMIT)
+        median = torch.where(seen, self.frequency, torch.nan).nanmedian()
+        weights = (median / self.frequency) ** self.POWER  # infinite for a class never seen: clipped
+        weights = torch.where(seen.any(), weights.clamp(1 / self.LIMIT, self.LIMIT), 1.0)
         weights = torch.where(self.raised, self.RAISE * weights, weights)
         return weights / weights.mean()

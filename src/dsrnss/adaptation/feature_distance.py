@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsrnss.adaptation.cells import count_in_cells
+from dsrnss.constants import constant
 from dsrnss.errors import ConfigError, check_range, did_you_mean
 from dsrnss.labels import IGNORE_INDEX
 
@@ -106,5 +107,5 @@ def feature_distance(
         return config.weight * distance.mean()
     size = (student.shape[2], student.shape[3])
     reduced = reduce_labels(labels, size, num_classes, config.share)
-    selected = torch.isin(reduced, torch.tensor(list(classes), dtype=reduced.dtype, device=reduced.device))
+    selected = torch.isin(reduced, constant(tuple(classes), reduced.device, reduced.dtype))
     return config.weight * (distance * selected).sum() / selected.sum().clamp(min=1)

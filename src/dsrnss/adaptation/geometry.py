@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsrnss.constants import constant
+
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
     """The (1, 2, H, W) pixel coordinates (x, y) of an image, in the type and on the device of `like`."""
@@ -27,11 +29,10 @@ def warp(features: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         whose sample lies strictly inside. A flow of zero everywhere gives the map itself, valid everywhere.
     """
     height, width = features.shape[-2:]
-    if not flow.any():
-        return features, torch.ones_like(flow[:, 0], dtype=torch.bool)
+    moved = flow.any()  # never asked for by the host, which would wait for a GPU
     where = pixel_grid(height, width, flow) + flow
-    scale = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=flow.dtype, device=flow.device)
+    scale = constant((max(width - 1, 1), max(height - 1, 1)), flow.device, flow.dtype)
     grid = 2 * where.permute(0, 2, 3, 1) / scale - 1
     inside = (grid > -1).all(-1) & (grid < 1).all(-1)
     warped = F.grid_sample(features, grid.to(features.dtype), "bilinear", "zeros", align_corners=True)
-    return warped, inside
+    return torch.where(moved, warped, features), inside | ~moved

@@ -42,7 +42,14 @@ class MaskingConfig:
         return max(1, round(self.block * min(height, width) / self.crop))
 
 
-def draw_masks(number: int, height: int, width: int, config: MaskingConfig, generator: torch.Generator) -> Tensor:
+def draw_masks(
+    number: int,
+    height: int,
+    width: int,
+    config: MaskingConfig,
+    generator: torch.Generator,
+    device: torch.device | None = None,
+) -> Tensor:
     """Draw which pixels are hidden: each block of each image with probability `ratio`.
 
     Args:
@@ -51,13 +58,15 @@ def draw_masks(number: int, height: int, width: int, config: MaskingConfig, gene
         width: W; border blocks are cut where the block does not divide the side.
         config: Ratio and block.
         generator: Source of the draw, on the CPU.
+        device: Where the masks go to; None: the CPU.
 
     Returns:
-        (B, H, W) bool on the CPU.
+        (B, H, W) bool.
     """
     block = config.block_size(height, width)
     hidden = torch.rand(number, -(-height // block), -(-width // block), generator=generator) < config.ratio
-    return hidden[:, torch.arange(height) // block][:, :, torch.arange(width) // block]
+    rows, columns = (torch.arange(side, device=device) // block for side in (height, width))
+    return hidden.to(device, non_blocking=True)[:, rows][:, :, columns]
 
 
 def mask_images(images: Tensor, config: MaskingConfig, generator: torch.Generator) -> Tensor:
@@ -71,5 +80,5 @@ def mask_images(images: Tensor, config: MaskingConfig, generator: torch.Generato
     Returns:
         (B, 3, H, W); hidden pixels are 0, the mean colour.
     """
-    masks = draw_masks(len(images), images.shape[2], images.shape[3], config, generator)
-    return images.masked_fill(masks[:, None].to(images.device), 0.0)
+    masks = draw_masks(len(images), images.shape[2], images.shape[3], config, generator, images.device)
+    return images.masked_fill(masks[:, None], 0.0)

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dsrnss.constants import constant
 from dsrnss.errors import check_range
 from dsrnss.labels import LabelSpace
+from dsrnss.presence import Present, classes_present
 
 MIB = 2**20
 
@@ -93,19 +95,22 @@ class MemoryBank(nn.Module):
         self._batch_of_epoch = (-1, -1)
         self._warned = False
 
-    def add(self, images: Tensor, labels: Tensor, epoch: int = 0) -> None:
+    def add(self, images: Tensor, labels: Tensor, epoch: int = 0, present: Present | None = None) -> None:
         """Remember the tail-class pixels of a source batch.
 
         Args:
             images: (B, 3, H, W) normalised RGB.
             labels: (B, H, W) train ids.
             epoch: 0-based epoch of the batch; officially the interval begins anew with each.
+            present: The classes of each label map, if they are known.
         """
         last, batch = self._batch_of_epoch
         self._batch_of_epoch = (epoch, batch + 1 if epoch == last else 0)
-        mask = torch.isin(labels, torch.tensor(self.classes, device=labels.device))
-        if self.config.size == 0 or not (mask.any() or self.config.official):
+        present = classes_present(labels) if present is None else present
+        stored = self.config.official or any(not set(self.classes).isdisjoint(classes) for classes in present)
+        if self.config.size == 0 or not stored:
             return
+        mask = torch.isin(labels, constant(self.classes, labels.device, labels.dtype))
         entry = BankEntry(images * mask[:, None], (labels * mask).to(torch.uint8), mask)
         self.entries = self._within_bound((*self.entries, entry)[-self.config.size :])
 

@@ -37,6 +37,7 @@ from dsrnss.adaptation.teacher import EMATeacher, SelfTrainingConfig
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.hrda import detail_offset
 from dsrnss.models.segmentor import Segmentor, SegmentorOutput, split_output
+from dsrnss.presence import Present, classes_present
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,10 @@ class DSRNSS(nn.Module):
 
         Args:
             student: The network to train.
-            batch: `source` with `image` (B, 3, H, W), normalised, and `label` (B, H, W) train ids; optionally `target`
-                with `image` and, where there are such, `reference`, `flow` (B, 2, H, W) and `confidence` (B, 1, H, W).
+            batch: `source` with `image` (B, 3, H, W), normalised, and `label` (B, H, W) train ids, and `present`, the
+                classes of each label (`classes_present`), where they are known without waiting for a GPU; optionally
+                `target` with `image` and, where there are such, `reference`, `flow` (B, 2, H, W) and `confidence`
+                (B, 1, H, W).
             step: 0-based optimiser step.
             epoch: 0-based epoch.
 
@@ -197,7 +200,7 @@ class DSRNSS(nn.Module):
         target = self.pseudo_label(batch["target"])
         # from here on everything sees the matched images: mix and bank, student and reference encoder
         images = match_to_night(images, batch["target"]["image"], self.config.night_aware, self.generator)
-        mixed = self.mix(images, labels, target, step, epoch)
+        mixed = self.mix({**batch["source"], "image": images}, target, step, epoch)
         images = self.augment_source(images)
         source, on_mixed = self.student_passes(student, images, mixed.images)
         losses = {"source": self.source_loss(source, labels), "mixed": self.mixed_loss(student, on_mixed, mixed)}
@@ -325,24 +328,25 @@ class DSRNSS(nn.Module):
         return Target(images, pseudo_labels(probabilities, self.config.mixing), is_day, unrefined, alignment)
 
     @torch.no_grad()
-    def mix(self, images: Tensor, labels: Tensor, target: Target, step: int, epoch: int) -> Mixed:
+    def mix(self, source: Mapping[str, Any], target: Target, step: int, epoch: int) -> Mixed:
         """DSR (III-B): class choice with co-occurrence, class mix, strong augmentation, memory bank.
 
         Args:
-            images: (B, 3, H, W) of the source.
-            labels: (B, H, W) of the source.
+            source: `image` and `label` of the source, and the classes `present` in each label, if they are known.
             target: What is mixed with.
             step: 0-based optimiser step.
             epoch: 0-based epoch.
         """
-        self.bank.add(images, labels, epoch)
-        masks = class_masks(labels, self.choose_classes(labels))
+        images, labels = source["image"], source["label"]
+        present = source["present"] if "present" in source else classes_present(labels)
+        self.bank.add(images, labels, epoch, present)
+        masks = class_masks(labels, self.choose_classes(present))
         mixed = class_mix(masks, images, labels, target.images, target.pseudo)
         mixed = mixed._replace(images=strong_augment(mixed.images, self.config.augmentation, self.generator))
         return Mixed(*self.bank.paste(*mixed)) if self.bank.is_due(step) else mixed
 
-    def choose_classes(self, labels: Tensor) -> list[list[int]]:
-        """The classes of each source image that are mixed in: (B, H, W) -> B lists of train ids."""
-        rules = self.label_space.co_occurrence if self.config.mixing.co_occurrence else ()
-        ignored = self.config.mixing.choose_ignored
-        return [choose_classes(label, rules, self.generator, choose_ignored=ignored) for label in labels.cpu()]
+    def choose_classes(self, present: Present) -> list[list[int]]:
+        """The classes of each source image that are mixed in, of those that are present."""
+        config = self.config.mixing
+        rules = self.label_space.co_occurrence if config.co_occurrence else ()
+        return [choose_classes(one, rules, self.generator, choose_ignored=config.choose_ignored) for one in present]

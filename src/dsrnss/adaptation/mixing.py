@@ -104,12 +104,12 @@ def apply_co_occurrence(chosen: Sequence[int], present: Sequence[int], rules: Se
 
 
 def choose_classes(
-    label: Tensor, rules: Sequence[CoOccurrence], generator: torch.Generator, *, choose_ignored: bool = False
+    present: Sequence[int], rules: Sequence[CoOccurrence], generator: torch.Generator, *, choose_ignored: bool = False
 ) -> list[int]:
     """Choose half of the classes of a label map, rounded up, and what belongs to them.
 
     Args:
-        label: (H, W) train ids.
+        present: The train ids in it, rising, 255 where pixels are ignored.
         rules: Co-occurrence rules.
         generator: Source of the draw.
         choose_ignored: Whether the ignored label counts as a class.
@@ -117,19 +117,16 @@ def choose_classes(
     Returns:
         The chosen classes, sorted; none for a map without labels.
     """
-    present = [c for c in label.unique().tolist() if choose_ignored or c != IGNORE_INDEX]
+    present = [c for c in present if choose_ignored or c != IGNORE_INDEX]
     drawn = torch.randperm(len(present), generator=generator)[: (len(present) + 1) // 2]
     return apply_co_occurrence([present[i] for i in drawn.tolist()], present, rules)
 
 
 def class_masks(labels: Tensor, chosen: Sequence[Sequence[int]]) -> Tensor:
     """Where each image's label is one of its chosen classes: (B, H, W) bool."""
-    return torch.stack(
-        [
-            torch.isin(label, torch.tensor(list(classes), dtype=label.dtype, device=label.device))
-            for label, classes in zip(labels, chosen, strict=True)
-        ]
-    )
+    table = torch.tensor([[label in classes for label in range(256)] for classes in chosen])
+    # a small copy that nobody waits for, and one look-up of all images
+    return table.to(labels.device, non_blocking=True).gather(1, labels.flatten(1).long()).view_as(labels)
 
 
 def class_mix(masks: Tensor, images_src: Tensor, labels_src: Tensor, images_trg: Tensor, pseudo: PseudoLabels) -> Mixed:

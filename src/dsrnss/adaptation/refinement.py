@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dsrnss.constants import constant
 from dsrnss.errors import check_range
 
 
@@ -57,8 +58,7 @@ def large_static_mask(logits_trg: Tensor, logits_ref: Tensor, classes: Sequence[
     Returns:
         (B, C, H, W) of zeros and ones.
     """
-    chosen = torch.zeros(logits_trg.shape[1], dtype=torch.bool, device=logits_trg.device)
-    chosen[list(classes)] = True
+    chosen = constant(tuple(c in classes for c in range(logits_trg.shape[1])), logits_trg.device, torch.bool)
     both = chosen[logits_trg.max(1).indices] & chosen[logits_ref.max(1).indices]
     return (both[:, None] & chosen[None, :, None, None]).to(logits_trg.dtype)
 

@@ -13,6 +13,7 @@ from dsrnss.data.checking.quick import check_crop_size, quick_check
 from dsrnss.data.loading import Loader, PositionSampler, TrainStream, make_eval_loader, make_loader
 from dsrnss.data.sampling import ClassSampler, RareClassSampling, sample_weights, weighted_sum
 from dsrnss.errors import CheckpointError, ConfigError, check_range
+from dsrnss.presence import classes_present
 
 _DEFAULT_SAMPLING = RareClassSampling()
 _SETS = {"validate": "val", "test": "test", "predict": "predict"}
@@ -27,6 +28,7 @@ class AdaptationDataModule(LightningDataModule):
 
     - `image`: (B, 3, h, w) float32, normalised by the mean and deviation of ImageNet;
     - `label`: (B, h, w) int64 (target: only if its data set is labelled, for measuring pseudo-labels);
+    - `present`: the classes of each label, of the source alone, once the trainer has taken the batch;
     - `reference`: (B, 3, h, w), `flow`: (B, 2, h, w) in pixels, `confidence`: (B, 1, h, w), where the set has them;
     - `box`: (B, 4) top, left, height and width of the crops, as shares of the sides of their pictures;
     - `name`: list of str.
@@ -179,6 +181,12 @@ class AdaptationDataModule(LightningDataModule):
     def predict_dataloader(self) -> list[Loader]:
         """One loader for each named set to predict, in their order."""
         return self._eval_loaders(self.predict)
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Find the classes of the source labels while they are on the host: later a GPU would be waited for."""
+        if self.trainer is not None and self.trainer.training:
+            batch["source"]["present"] = classes_present(batch["source"]["label"])
+        return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Count the samples that are used, not those that are fetched ahead."""

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,13 @@ _ADVICE = (
 )
 
 
+class _Unseen(NamedTuple):
+    losses: Losses
+    total: Tensor
+    batch: Batch
+    undo: Callable[[], None] | None
+
+
 class NonfiniteGuard:
     """Looks at losses and gradients before the optimiser does.
 
@@ -31,6 +38,9 @@ class NonfiniteGuard:
     weights, moments of the optimiser, memory bank, running class frequency and batch-norm statistics are what they were
     before it, so that whatever is saved afterwards is sound. The teacher moves as at every step, towards a student
     that is finite. Where only the gradient is not finite, the batch itself was sound, and the bank keeps it.
+
+    Where a run stops for them, losses are looked at together with the gradients, before the optimiser's step: a GPU is
+    waited for once. A batch that is to be skipped must be known before its gradient is added to those of others.
 
     Args:
         on_nonfinite: What to do: `stop` the run or `skip` the batch.
@@ -41,6 +51,7 @@ class NonfiniteGuard:
         self._skipped = 0
         self._step_names: list[str] = []
         self._undo: Callable[[], None] | None = None
+        self._unseen: list[_Unseen] = []
 
     def begin(self, batch: Batch, undo: Callable[[], None], *, new_step: bool) -> None:
         """A batch comes.
@@ -54,7 +65,7 @@ class NonfiniteGuard:
         self._undo = undo
 
     def total(self, losses: Losses, batch: Batch, student: nn.Module, step: int) -> Tensor | None:
-        """The sum of the losses; None if the batch is to be skipped.
+        """The sum of the losses, checked now or before the optimiser's step; None if the batch is to be skipped.
 
         Args:
             losses: Name -> scalar.
@@ -63,38 +74,54 @@ class NonfiniteGuard:
             step: 0-based optimiser step.
 
         Raises:
-            TrainingError: If one is not finite and the run stops for it.
+            TrainingError: If it is not finite and skipping it does not help.
         """
         total = torch.stack(list(losses.values())).sum()
         undo, self._undo = self._undo, None
-        if torch.isfinite(total.detach()):
-            return total
-        if undo is not None:
-            undo()
-        self._refuse(step, _blame(losses), _describe(batch), _cause(batch, student))
-        return None
+        unseen = _Unseen({name: loss.detach() for name, loss in losses.items()}, total.detach(), batch, undo)
+        if self.on_nonfinite == "stop":
+            self._unseen.append(unseen)
+        elif not torch.isfinite(unseen.total):
+            self._refuse_loss(unseen, student, step)
+            return None
+        return total
 
-    def check_gradients(self, module: nn.Module, optimizer: Optimizer, step: int) -> None:
-        """Refuse gradients that are not finite.
+    def check(self, module: nn.Module, student: nn.Module, optimizer: Optimizer, step: int, *, scaled: bool) -> None:
+        """Refuse losses and gradients that are not finite, before the optimiser's step.
 
         Args:
             module: Whose parameters have gradients.
+            student: Whose parameters may be the cause.
             optimizer: Its gradients are set to None where the step is skipped.
             step: 0-based optimiser step.
+            scaled: A gradient scaler looks after the gradients.
 
         Raises:
             TrainingError: If the run stops for them.
         """
-        gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
-        if not gradients:  # the batch was skipped
+        unseen, self._unseen = self._unseen, []
+        gradients = {} if scaled else {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+        # the largest number of each: not finite where any is not
+        norms = torch._foreach_norm(list(gradients.values()), torch.inf) if gradients else []
+        values = [one.total for one in unseen] + ([torch.stack(list(norms)).amax()] if gradients else [])
+        if not values:  # the batch was skipped
             return
-        if torch.stack([gradient.isfinite().all() for gradient in gradients.values()]).all():
+        finite = torch.stack(values).isfinite().cpu().tolist()  # the one time in a step that a GPU is waited for
+        for one, sound in zip(unseen, finite, strict=False):
+            if not sound:
+                self._refuse_loss(one, student, step)
+        if not gradients or finite[-1]:
             self._skipped = 0
             return
         wrong = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         what = f"{len(wrong)} of {len(gradients)} gradients are not finite, the first is that of '{wrong[0]}'"
         self._refuse(step, what, "; ".join(self._step_names), "")
         optimizer.zero_grad(set_to_none=True)
+
+    def _refuse_loss(self, one: _Unseen, student: nn.Module, step: int) -> None:
+        if one.undo is not None:
+            one.undo()
+        self._refuse(step, _blame(one.losses), _describe(one.batch), _cause(one.batch, student))
 
     def _refuse(self, step: int, what: str, names: str, cause: str) -> None:
         message = f"Step {step}: {what}. {names}.{cause}"
@@ -124,7 +151,7 @@ def _cause(batch: Batch, student: nn.Module) -> str:
 
 
 def _blame(losses: Losses) -> str:
-    wrong = {name: float(loss.detach()) for name, loss in losses.items() if not torch.isfinite(loss)}
+    wrong = {name: float(loss) for name, loss in losses.items() if not torch.isfinite(loss)}
     if not wrong:
         return "the sum of the losses is not finite"
     terms = ", ".join(f"'{name}' ({value})" for name, value in wrong.items())

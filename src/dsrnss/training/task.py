@@ -260,9 +260,9 @@ class AdaptationTask(L.LightningModule):
                 self.log(f"pseudo/accuracy_{stage}", math.nan)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Refuse gradients that are not finite; those that a gradient scaler made so are its own affair."""
-        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
-            self.guard.check_gradients(self, optimizer, self.global_step)
+        """Refuse losses and gradients that are not finite; gradients that a scaler made so are its own affair."""
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        self.guard.check(self, self.student, optimizer, self.global_step, scaled=scaled)
 
     # --- evaluation ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from dsrnss.adaptation.alignment import Aligner, uawarpc_weights
 from dsrnss.adaptation.alignment.uawarpc import UAWarpC, UAWarpCAligner
-from dsrnss.adaptation.alignment.uawarpc_decoders import CHUNK, UncertaintyDecoder
+from dsrnss.adaptation.alignment.uawarpc_decoders import CHUNKS, UncertaintyDecoder
 from dsrnss.adaptation.alignment.uawarpc_network import confidence, upsample
 from dsrnss.adaptation.alignment.uawarpc_weights import HEAD, VGG, split
 from dsrnss.adaptation.geometry import warp
@@ -257,7 +257,7 @@ def test_confidence_is_the_probability_of_being_within_the_radius():
 @pytest.mark.parametrize("size", [9, 16])
 def test_reading_pixels_in_chunks_changes_nothing(size):
     decoder = UncertaintyDecoder(size, 32).eval()
-    height, width = 5, CHUNK // 4 + 1
+    height, width = 5, CHUNKS["cpu"] // 4 + 1
     correlation = torch.rand(2, size**2, height, width)
     patches = correlation.permute(0, 2, 3, 1).reshape(-1, 1, size, size)
     with torch.no_grad():

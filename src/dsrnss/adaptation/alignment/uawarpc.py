@@ -85,7 +85,9 @@ class UAWarpCAligner:
             ImageError: If they are no pictures (B, 3, H, W), differ in size or are too small.
         """
         check_sizes(target, reference)
-        network = self.network.to(target.device)
+        network = self.network
+        if next(network.parameters()).device != target.device:
+            network.to(target.device)
         with torch.autocast(target.device.type, enabled=False):
             flow, log_variance = network(target.float(), reference.float())
         return Alignment(flow, confidence(log_variance, self.radius))

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK = 512
-"""Pixels whose correlation images the uncertainty decoder reads at a time."""
+CHUNKS = {"cpu": 2**9, "cuda": 2**15}
+"""Pixels whose correlation images the uncertainty decoder reads at a time: as many as a cache holds, or fill a GPU."""
 
 
 class ConvNorm(nn.Module):
@@ -114,13 +114,14 @@ class UncertaintyDecoder(nn.Module):
         return log_variance
 
     def read(self, correlation: Tensor) -> Tensor:
-        """(B, size * size, H, W) -> (B, 6, H, W), each pixel by itself, `CHUNK` pixels at a time."""
+        """(B, size * size, H, W) -> (B, 6, H, W), each pixel by itself, a chunk of pixels at a time."""
         batch, _, height, width = correlation.shape
+        chunk = CHUNKS.get(correlation.device.type, CHUNKS["cpu"])
         peaks = correlation.new_empty(batch, 6, height * width)
         for image, out in zip(correlation.flatten(2), peaks, strict=True):
-            for first in range(0, height * width, CHUNK):
-                pixels = image[:, first : first + CHUNK].mT.reshape(-1, 1, self.size, self.size)
-                out[:, first : first + CHUNK] = self.read_patches(pixels).flatten(1).mT
+            for first in range(0, height * width, chunk):
+                pixels = image[:, first : first + chunk].mT.reshape(-1, 1, self.size, self.size)
+                out[:, first : first + chunk] = self.read_patches(pixels).flatten(1).mT
         return peaks.view(batch, 6, height, width)
 
     def read_patches(self, patches: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from dsrnss.adaptation.alignment.correlation import (
 )
 from dsrnss.adaptation.alignment.uawarpc_decoders import FlowDecoder, FlowRefinement, UncertaintyDecoder
 from dsrnss.adaptation.geometry import pixel_grid, warp
+from dsrnss.constants import constant
 from dsrnss.models.backbones.vgg import VGG16
 
 COARSE_SIZE = 256
@@ -94,8 +95,7 @@ class UAWarpCHead(nn.Module):
         correlation = normalise_correlation(mutual_matching(global_correlation(target, reference)))
         mapping, features = self.decoder4(correlation)
         log_variance = self.estimate_uncertainty_components4(correlation, features)
-        last = mapping.new_tensor([width - 1, height - 1]).view(1, 2, 1, 1)
-        flow = (mapping + 1) * last / 2 - pixel_grid(height, width, mapping)
+        flow = (mapping + 1) * _xy(width - 1, height - 1, mapping) / 2 - pixel_grid(height, width, mapping)
         scale = COARSE_SIZE / width
         return Level(flow * scale, log_variance + 2 * math.log(scale))
 
@@ -169,17 +169,21 @@ class UAWarpC(nn.Module):
 def correlate_warped(target: Tensor, reference: Tensor, flow: Tensor, size: tuple[int, ...]) -> Tensor:
     """Local correlation of a map with another, warped by a flow in pixels of images of a size."""
     height, width = target.shape[-2:]
-    scale = flow.new_tensor([width / size[1], height / size[0]]).view(1, 2, 1, 1)
-    warped, _ = warp(reference, flow * scale)
+    warped, _ = warp(reference, flow * _xy(width / size[1], height / size[0], flow))
     return normalise_correlation(local_correlation(target, warped))
 
 
 def rescale(level: Level, size: tuple[int, ...]) -> Level:
     """From pixels of the coarse images to pixels of the images of a size."""
     height, width = size
-    scale = level.flow.new_tensor([width / COARSE_SIZE, height / COARSE_SIZE]).view(1, 2, 1, 1)
     diagonals = math.hypot(height, width) / math.hypot(COARSE_SIZE, COARSE_SIZE)
-    return Level(level.flow * scale, level.log_variance + 2 * math.log(diagonals))
+    flow = level.flow * _xy(width / COARSE_SIZE, height / COARSE_SIZE, level.flow)
+    return Level(flow, level.log_variance + 2 * math.log(diagonals))
+
+
+def _xy(x: float, y: float, flow: Tensor) -> Tensor:
+    """A factor of each channel of a flow: (1, 2, 1, 1)."""
+    return constant((x, y), flow.device, flow.dtype, (1, 2, 1, 1))
 
 
 def upsample(level: Level, size: tuple[int, ...]) -> Level:
