@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import demo, experiment, segment, weights
+from dsrnss.commands import demo, experiment, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
+from dsrnss.commands.segment import command as segment
 from dsrnss.errors import DsrnssError, OutputError, UsageError, did_you_mean
 from dsrnss.writing import why_not_written
 

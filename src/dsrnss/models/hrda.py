@@ -14,9 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dsrnss.errors import ConfigError
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.contract import channels_of
+from dsrnss.models.grid import window_boxes
 from dsrnss.models.heads.segformer import SegFormerHead
 from dsrnss.models.segmentor import Detail, Segmentor, SegmentorOutput
-from dsrnss.models.windows import pad_image, window_boxes
+from dsrnss.models.windows import pad_image
 
 HEAD_STRIDE = 4
 """Pixels a position of the logits."""
