@@ -9,6 +9,8 @@ import numpy.typing as npt
 Scores = Any
 """Logits as the engine holds them, on its device: a torch tensor or a numpy array."""
 Pictures = npt.NDArray[np.uint8]
+LEAST_PROBABILITY = 1e-30
+"""In an average: logits stay finite, so that they can be interpolated."""
 
 
 class Engine(ABC):

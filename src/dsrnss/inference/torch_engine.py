@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsrnss.errors import ConfigError, HardwareError, did_you_mean
-from dsrnss.inference.engine import Engine, Pictures
+from dsrnss.inference import labelling
+from dsrnss.inference.engine import LEAST_PROBABILITY, Engine, Pictures
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.normalisation import normalise
 
@@ -71,7 +72,7 @@ class TorchEngine(Engine):
     def scores(self, pictures: Pictures, window: tuple[int, int] | None) -> Tensor:
         """As of `Engine`."""
         with _memory_told():
-            images = normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+            images = normalise(torch.tensor(pictures).permute(0, 3, 1, 2))
             return self.logits(images, "slide" if window else "whole", window)
 
     def logits(
@@ -96,11 +97,13 @@ class TorchEngine(Engine):
 
     def mixed(self, first: Tensor, second: Tensor, weight: float) -> Tensor:
         """As of `Engine`."""
-        return torch.lerp(second.softmax(-3), first.softmax(-3), weight).log()
+        return torch.lerp(second.softmax(-3), first.softmax(-3), weight).clamp(min=LEAST_PROBABILITY).log()
 
     def label(self, scores: Tensor, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """As of `Engine`."""
         with _memory_told():
+            if self.device.type == "cpu":
+                return labelling.label_full_size(self.to_numpy(scores), size)
             return label_full_size(scores, size)
 
     def to_numpy(self, scores: Tensor) -> npt.NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Prediction of large images by overlapping windows."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,16 @@ def pad_image(images: Tensor, smallest: int, multiple: int = 1) -> Tensor:
         smallest: Least side in pixels.
         multiple: Of what the sides must be a multiple.
     """
-    right, bottom = (-(-max(side, smallest) // multiple) * multiple - side for side in images.shape[:-3:-1])
-    return F.pad(images, (0, right, 0, bottom), mode="replicate") if right or bottom else images
+    right, bottom = (_to_pad(side, smallest, multiple) for side in images.shape[:-3:-1])
+    # a graph that is to take every size must not decide by the first one
+    if torch.compiler.is_compiling() or right or bottom:
+        return F.pad(images, (0, right, 0, bottom), mode="replicate")
+    return images
+
+
+def _to_pad(side: int, smallest: int, multiple: int) -> Any:
+    """Pixels that a side lacks; while a graph is made that is a symbol."""
+    return -(-torch.sym_max(side, smallest) // multiple) * multiple - side
 
 
 def slide(
