@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import adapt, demo, experiment, segment, weights
+from dsrnss.commands import adapt, demo, experiment, export, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
+from dsrnss.commands.segment import command as segment
 from dsrnss.errors import DsrnssError, OutputError, UsageError, did_you_mean
 from dsrnss.writing import why_not_written
 
@@ -42,6 +43,7 @@ def build_parser() -> Parser:
     demo.add_parser(commands)
     adapt.add_parser(commands)
     segment.add_parser(commands)
+    export.add_parser(commands)
     for name, title in experiment.COMMANDS.items():
         commands.add_parser(name, help=title, add_help=False)
     data.add_parser(commands)

@@ -88,8 +88,10 @@ class LabelSpace:
         """
         table = np.zeros((256, 3), np.uint8)
         table[: self.num_classes] = self.palette
-        known = (labels >= 0) & (labels < self.num_classes)
-        return table[np.where(known, labels, IGNORE_INDEX).astype(np.uint8)]
+        if labels.dtype != np.uint8:
+            known = (labels >= 0) & (labels < self.num_classes)
+            labels = np.where(known, labels, IGNORE_INDEX).astype(np.uint8)
+        return np.take(table, labels, axis=0)
 
     def raw_table(self) -> npt.NDArray[np.uint8]:
         """A look-up table of 256 entries, raw id -> train id, 255 where the raw id is not a class."""

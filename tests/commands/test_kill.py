@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from videos import encode
 
 KILLS = int(os.environ.get("DSRNSS_KILLS", "1"))
 """Moments at which each command is killed; `DSRNSS_KILLS=20 pytest tests/commands/test_kill.py` is the long version."""
@@ -26,7 +27,7 @@ def contents(folder: Path) -> dict[str, str]:
         data = path.read_bytes()
         if path.name == "summary.json":
             summary = json.loads(data)
-            for record in (summary, *summary["pictures"]):
+            for record in (summary, *summary["pictures"], *summary["videos"]):
                 del record["seconds"]
             data = json.dumps(summary).encode()
         found[path.relative_to(folder).as_posix()] = hashlib.sha256(data).hexdigest()
@@ -69,6 +70,12 @@ def pairs(root: Path) -> None:
             Image.fromarray(rng.integers(0, 255, (200, 400, 3), np.uint8)).save(root / folder / f"{number}.png")
 
 
+def clip(root: Path) -> None:
+    """Three chunks."""
+    encode(root / "clip.mp4", range(0, 5600, 40), size=(160, 90))
+    photographs(root)
+
+
 def nothing(root: Path) -> None:
     root.mkdir()
 
@@ -79,6 +86,7 @@ COMMANDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "segment": (photographs, "segment out/photos --out out/results"),
     "beside": (photographs, "segment out/photos --out out/photos"),
     "align": (pairs, "data align out/own --store out/store --workers 2"),
+    "video": (clip, "segment out/clip.mp4 out/photos --smooth 0.3 --out out/results"),
     "synthesize": (nothing, SYNTHESIZE),
 }
 

@@ -10,7 +10,9 @@ from PIL import Image
 
 from dsrnss.errors import CheckpointError, ConfigError, HardwareError, ImageError
 from dsrnss.inference import segmenter as module
-from dsrnss.inference.segmenter import Segmenter, find_device, label_full_size
+from dsrnss.inference import torch_engine
+from dsrnss.inference.segmenter import Segmenter
+from dsrnss.inference.torch_engine import find_device, label_full_size
 
 
 def agreement(labels: np.ndarray, truth: np.ndarray) -> float:
@@ -74,7 +76,7 @@ def test_strips_give_what_interpolating_everything_gives(
     monkeypatch: pytest.MonkeyPatch, height: int, width: int, rows: int
 ) -> None:
     logits = torch.randn(5, 13, 21, generator=torch.Generator().manual_seed(1)) * 3
-    monkeypatch.setattr(module, "_STRIP_VALUES", 5 * width * rows)
+    monkeypatch.setattr(torch_engine, "_STRIP_VALUES", 5 * width * rows)
     labels, confidence = label_full_size(logits, (height, width))
     full = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)[0]
     best, index = full.softmax(dim=0).max(dim=0)

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dsrnss.inference.export import ANY_SIZE, ExportedNetwork
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import load_pretrained, save_pretrained
+from dsrnss.normalisation import normalise
 
 NETWORKS = {
     "compact-fpn": NetworkConfig("compact", "fpn"),
@@ -121,3 +123,13 @@ def test_exports(network: Segmentor) -> None:
         expected = network(images)
     torch.testing.assert_close(logits, expected.logits)
     assert [f.shape for f in features] == [f.shape for f in expected.features]
+
+
+def test_one_export_takes_every_size(network: Segmentor) -> None:
+    program = torch.export.export(
+        ExportedNetwork(network).eval(), (torch.zeros(2, 3, 96, 160, dtype=torch.uint8),), dynamic_shapes=(ANY_SIZE,)
+    ).module()
+    for size in ((1, 3, 64, 96), (3, 3, 65, 97), (1, 3, 17, 200)):
+        images = torch.randint(0, 255, size, dtype=torch.uint8)
+        with torch.no_grad():
+            torch.testing.assert_close(program(images), network.predict(normalise(images)), atol=1e-4, rtol=1e-4)

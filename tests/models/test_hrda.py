@@ -10,8 +10,8 @@ from torch import Tensor
 from dsrnss.errors import ConfigError
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
+from dsrnss.models.grid import window_boxes
 from dsrnss.models.hrda import HRDA, OFFSET_STEP, detail_offset, offset_counts
-from dsrnss.models.windows import window_boxes
 
 CONFIG = NetworkConfig("mit_b0", "daformer", hrda=True)
 

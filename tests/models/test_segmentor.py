@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from dsrnss.errors import ConfigError
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
+from dsrnss.models.grid import window_boxes
 from dsrnss.models.segmentor import Segmentor
-from dsrnss.models.windows import window_boxes
 
 
 def _network(backbone: str) -> Segmentor:

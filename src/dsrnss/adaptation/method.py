@@ -347,6 +347,6 @@ class DSRNSS(nn.Module):
 
     def choose_classes(self, present: Present) -> list[list[int]]:
         """The classes of each source image that are mixed in, of those that are present."""
-        config = self.config.mixing
-        rules = self.label_space.co_occurrence if config.co_occurrence else ()
-        return [choose_classes(one, rules, self.generator, choose_ignored=config.choose_ignored) for one in present]
+        rules = self.label_space.co_occurrence if self.config.mixing.co_occurrence else ()
+        ignored = self.config.mixing.choose_ignored
+        return [choose_classes(one, rules, self.generator, choose_ignored=ignored) for one in present]

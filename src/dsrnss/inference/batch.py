@@ -1,106 +1,62 @@
-"""Segmenting many pictures: what can be done is done, the rest is named."""
+"""Segmenting many pictures: what can be done is done, the rest is named; reading, network and writing overlap."""
 
 import json
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import dsrnss
+from PIL import Image
+
 from dsrnss.errors import ImageError, OutputError
+from dsrnss.inference.coco import merged
+from dsrnss.inference.results import Segmentation
 from dsrnss.inference.segmenter import MAX_MEGAPIXELS, Segmenter, read_photograph
-from dsrnss.inference.sources import OUTPUTS, Failure, output_stems
-from dsrnss.paths import expanded
+from dsrnss.inference.sources import DEFAULT_KINDS, OUTPUTS, Failure
+from dsrnss.inference.summary import FileState, Journal, PictureRecord, Summary
+from dsrnss.inference.threads import ReadAhead, WriteBehind
 from dsrnss.writing import write_atomically
 
-SUMMARY = "summary.json"
+COCO = "coco.json"
+_WAITING = 1
+"""Pictures that wait for the network, and results that wait to be written: each may be hundreds of megabytes."""
+
+
+class Task(NamedTuple):
+    """A picture to be segmented.
+
+    Attributes:
+        position: Among all.
+        path: The file.
+        stem: How the names of its results begin.
+    """
+
+    position: int
+    path: Path
+    stem: str
 
 
 @dataclass(frozen=True)
-class PictureRecord:
-    """What became of one picture.
+class _Read:
+    """A picture in memory, or why it is not."""
 
-    Attributes:
-        picture: The file it was read from.
-        width: Pixels, upright.
-        height: Pixels, upright.
-        segmented_at: Width and height that it was scaled to for the network.
-        mean_confidence: Mean probability of its labels.
-        class_shares: Share of the pixels of each class.
-        files: Names of the results in the output folder, by kind.
-        seconds: From reading to writing.
-    """
-
-    picture: str
-    width: int
-    height: int
-    segmented_at: tuple[int, int]
-    mean_confidence: float
-    class_shares: dict[str, float]
-    files: dict[str, str]
-    seconds: float
-
-
-@dataclass
-class Summary:
-    """What became of all pictures of a run.
-
-    Attributes:
-        model: The file of the network, or `packaged demo model`.
-        which: `student` or `teacher`.
-        device: Where it ran.
-        classes: Class names; a label id is the position in this list.
-        pictures: Those that were segmented.
-        failures: Those that were not, with the reason.
-        seconds: Of the whole run.
-    """
-
-    model: str
-    which: str
-    device: str
-    classes: list[str]
-    pictures: list[PictureRecord] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The summary as plain values, for JSON; names of files are in UTF-8 whatever the locale."""
-        values = {"dsrnss": dsrnss.__version__, **asdict(self)}
-        for record in values["pictures"]:
-            record["picture"] = _in_utf_8(record["picture"])
-            record["files"] = {kind: _in_utf_8(file) for kind, file in record["files"].items()}
-        values["failures"] = [{key: _in_utf_8(said) for key, said in one.items()} for one in values["failures"]]
-        return values
-
-    def write(self, folder: Path) -> Path:
-        """Write `summary.json`.
-
-        Raises:
-            OutputError: If it cannot be written.
-        """
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-        # a file name that is no valid UTF-8 comes as lone surrogates: escaped they are still JSON
-        file = expanded(folder) / SUMMARY
-        write_atomically(file, text.encode("utf-8", errors="backslashreplace") + b"\n")
-        return file
-
-
-def _in_utf_8(name: str) -> str:
-    """A name whose bytes Python has decoded by the locale; what is no UTF-8 comes as lone surrogates."""
-    try:
-        return os.fsencode(name).decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # not from the file system
-        return name
+    task: Task
+    started: float
+    source: FileState | None = None
+    image: Image.Image | None = None
+    failure: str = ""
 
 
 def segment_pictures(
     segmenter: Segmenter,
-    pictures: Sequence[Path],
+    pictures: Sequence[tuple[Path, str]],
     out: Path,
     summary: Summary,
+    journal: Journal,
     *,
+    kinds: Sequence[str] = DEFAULT_KINDS,
+    batch_size: int = 1,
     max_megapixels: float = MAX_MEGAPIXELS,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
@@ -108,35 +64,124 @@ def segment_pictures(
 
     Args:
         segmenter: The network.
-        pictures: Files, each once.
+        pictures: Files, each once, and how the names of their results begin.
         out: The folder of the results; files of the same names are replaced.
         summary: Gets one record or failure a picture.
+        journal: Knows what is there already; that is not done again.
+        kinds: What is written of each: keys of `OUTPUTS`.
+        batch_size: So many pictures of the same working size pass the network at once.
         max_megapixels: Larger pictures are refused.
         advance: Called after each picture.
     """
-    for picture, stem in zip(pictures, output_stems(pictures, out), strict=True):
+    records: dict[int, PictureRecord] = {}
+    failures: dict[int, Failure] = {}
+    tasks = []
+    for position, (path, stem) in enumerate(pictures):
+        done = journal.picture(path, [f"{stem}{OUTPUTS[kind]}" for kind in kinds])
+        if done is None or done.width * done.height > max_megapixels * 1e6:
+            tasks.append(Task(position, path, stem))
+        else:
+            records[position] = done
+            summary.kept += 1
+            advance()
+
+    def write(item: tuple[_Read, Segmentation | str]) -> None:
+        read, result = item
         try:
-            summary.pictures.append(_segment(segmenter, picture, out, stem, max_megapixels))
+            if isinstance(result, str):
+                raise ImageError(result)
+            record = _write(segmenter, read, result, out, kinds)
+            journal.note(record)
+            records[read.task.position] = record
         except (ImageError, OutputError) as error:
-            summary.failures.append(Failure(str(picture), str(error)))
+            failures[read.task.position] = Failure(str(read.task.path), str(error))
         except MemoryError:
-            summary.failures.append(Failure(str(picture), f"'{picture}' needs more memory than this machine gives."))
+            failures[read.task.position] = Failure(str(read.task.path), _too_large(read.task.path))
         advance()
 
+    try:
+        with ReadAhead(_read(tasks, max_megapixels), _WAITING) as reads, WriteBehind(write, _WAITING) as writer:
+            for batch in _batches(reads, batch_size, segmenter):
+                for item in _segment(segmenter, batch):
+                    writer.put(item)
+    finally:
+        summary.pictures += [records[position] for position in sorted(records)]
+        summary.failures += [failures[position] for position in sorted(failures)]
 
-def _segment(segmenter: Segmenter, picture: Path, out: Path, stem: str, max_megapixels: float) -> PictureRecord:
-    started = time.perf_counter()
-    image = read_photograph(picture, max_megapixels)
-    result = segmenter(image, name=str(picture))
-    files = result.save(out, stem)
-    height, width = segmenter.working_size((image.height, image.width))
+
+def _read(tasks: Iterable[Task], max_megapixels: float) -> Iterator[_Read]:
+    for task in tasks:
+        started = time.perf_counter()
+        try:
+            source = FileState.of(task.path)
+            yield _Read(task, started, source, read_photograph(task.path, max_megapixels))
+        except ImageError as error:
+            yield _Read(task, started, failure=str(error))
+        except MemoryError:
+            yield _Read(task, started, failure=_too_large(task.path))
+
+
+def _batches(reads: Iterable[_Read], size: int, segmenter: Segmenter) -> Iterator[list[_Read]]:
+    """Pictures of one working size that follow each other; one that could not be read stands alone."""
+    batch: list[_Read] = []
+    for read in reads:
+        if batch and _working_size(segmenter, read) != _working_size(segmenter, batch[0]):
+            yield batch
+            batch = []
+        batch.append(read)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _working_size(segmenter: Segmenter, read: _Read) -> object:
+    if read.image is None:
+        return read.task
+    return segmenter.working_size((read.image.height, read.image.width))
+
+
+def _segment(segmenter: Segmenter, batch: Sequence[_Read]) -> list[tuple[_Read, Segmentation | str]]:
+    """Results, or why there is none; a batch that does not fit into memory is tried picture by picture."""
+    images = [read.image for read in batch if read.image is not None]
+    if not images:
+        return [(read, read.failure) for read in batch]
+    try:
+        return [*zip(batch, segmenter.segment(images, [str(read.task.path) for read in batch]), strict=True)]
+    except ImageError as error:
+        if len(batch) == 1:
+            return [(batch[0], str(error))]
+        return [item for read in batch for item in _segment(segmenter, [read])]
+
+
+def _write(segmenter: Segmenter, read: _Read, result: Segmentation, out: Path, kinds: Sequence[str]) -> PictureRecord:
+    assert read.source is not None
+    files = result.save(out, read.task.stem, kinds, file_name=read.task.path.name)
+    height, width = segmenter.working_size((result.image.height, result.image.width))
     return PictureRecord(
-        picture=str(picture),
-        width=image.width,
-        height=image.height,
+        picture=str(read.task.path),
+        source=read.source,
+        width=result.image.width,
+        height=result.image.height,
         segmented_at=(width, height),
         mean_confidence=round(result.mean_confidence(), 4),
         class_shares={name: round(share, 6) for name, share in result.shares().items()},
-        files={kind: file.name for kind, file in zip(OUTPUTS, files, strict=True)},
-        seconds=round(time.perf_counter() - started, 3),
+        files={kind: file.name for kind, file in zip(kinds, files, strict=True)},
+        seconds=round(time.perf_counter() - read.started, 3),
     )
+
+
+def write_coco(out: Path, records: Iterable[PictureRecord]) -> Path:
+    """Write `coco.json`, one document of all pictures, from the documents of each.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    documents = (json.loads((out / record.files["coco-json"]).read_text(encoding="utf-8")) for record in records)
+    write_atomically(out / COCO, json.dumps(merged(documents)).encode())
+    return out / COCO
+
+
+def _too_large(picture: Path) -> str:
+    return f"'{picture}' needs more memory than this machine gives."

@@ -1,6 +1,8 @@
 """What a segmentation gives, and how it is written."""
 
 import io
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dsrnss.errors import ConfigError, OutputError
-from dsrnss.inference.sources import OUTPUTS
+from dsrnss.errors import ConfigError, OutputError, did_you_mean
+from dsrnss.inference.coco import coco_document
+from dsrnss.inference.sources import DEFAULT_KINDS, OUTPUTS
 from dsrnss.labels import LabelSpace
 from dsrnss.paths import expanded
 from dsrnss.writing import write_atomically
@@ -64,37 +67,75 @@ class Segmentation:
         """Mean of the labels' probabilities."""
         return float(self.confidence.mean(dtype=np.float64))
 
-    def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
-        """Write label ids (grey PNG), colours and overlay (RGB PNG); files of the same name are replaced.
+    def array(self, kind: str) -> npt.NDArray[np.uint8]:
+        """One of the pictures that can be made of it.
+
+        Args:
+            kind: `labels` or `confidence` (0 to 255), (H, W); `colour`, `overlay` or, with the photograph on the left
+                and the colours on the right, `side-by-side`, (H, W, 3) RGB.
+        """
+        if kind == "labels":
+            return self.labels
+        if kind == "confidence":
+            return (self.confidence * 255 + 0.5).astype(np.uint8)
+        if kind == "side-by-side":
+            return np.concatenate((np.asarray(self.image), np.asarray(self.colour())), axis=1)
+        return np.asarray(self.overlay() if kind == "overlay" else self.colour())
+
+    def encoded(self, kind: str, file_name: str = "") -> bytes:
+        """The content of a file of one kind of `OUTPUTS`.
+
+        Args:
+            kind: Its key.
+            file_name: Of the picture, for `coco-json`; by default its name.
+        """
+        if kind == "coco-json":
+            return json.dumps(coco_document(self, file_name or self.name)).encode()
+        if kind != "npz":
+            return encode_png(Image.fromarray(self.array(kind)))
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, labels=self.labels, confidence=self.confidence, classes=np.array(self.label_space.names)
+        )
+        return buffer.getvalue()
+
+    def save(
+        self, folder: str | Path, stem: str | None = None, kinds: Sequence[str] = DEFAULT_KINDS, file_name: str = ""
+    ) -> list[Path]:
+        """Write files; those of the same name are replaced.
 
         Each file appears under its name only when it is complete.
 
         Args:
             folder: Where to; made if need be.
             stem: What the files' names begin with, by default the picture's name without its ending.
+            kinds: What is written: keys of `dsrnss.inference.sources.OUTPUTS`.
+            file_name: Of the picture, for `coco-json`; by default its name.
 
         Returns:
-            The files `STEM_labels.png`, `STEM_colour.png` and `STEM_overlay.png`.
+            The files, by default `STEM_labels.png`, `STEM_colour.png` and `STEM_overlay.png`.
 
         Raises:
-            ConfigError: If `stem` is no plain file name.
+            ConfigError: If `stem` is no plain file name, or a kind is not known.
             OutputError: If a file cannot be written.
         """
         folder, stem = expanded(folder), self.name if stem is None else stem
         if not stem or Path(stem).name != stem:
             raise ConfigError(f"stem is the beginning of a file name, without folders, not '{stem}'.")
-        pictures = {"labels": Image.fromarray(self.labels), "colour": self.colour(), "overlay": self.overlay()}
-        files = [folder / f"{stem}{ending}" for ending in OUTPUTS.values()]
+        for kind in kinds:
+            if kind not in OUTPUTS:
+                raise ConfigError(f"Unknown kind of result '{kind}'.{did_you_mean(kind, OUTPUTS)}")
         written: list[Path] = []
         try:
-            for file, kind in zip(files, OUTPUTS, strict=True):
-                write_atomically(file, encode_png(pictures[kind]))
+            for kind in kinds:
+                file = folder / f"{stem}{OUTPUTS[kind]}"
+                write_atomically(file, self.encoded(kind, file_name))
                 written.append(file)
         except OutputError:
             for file in written:  # labels without an overlay would look like a result
                 file.unlink(missing_ok=True)
             raise
-        return files
+        return written
 
 
 def encode_png(image: Image.Image) -> bytes:

@@ -1,30 +1,36 @@
-"""A trained network as something that takes photographs."""
+"""A trained network as something that takes photographs.
+
+Importing this imports no torch: a model in an ONNX file runs without it.
+"""
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
-from dsrnss.errors import CheckpointError, ConfigError, HardwareError, ImageError, did_you_mean
+from dsrnss.errors import CheckpointError, ConfigError, ImageError
+from dsrnss.inference.engine import Engine, Scores, Smoothing
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
 from dsrnss.models.config import is_whole
-from dsrnss.models.segmentor import Segmentor
-from dsrnss.models.weights import DEMO_MODEL, load_pretrained
-from dsrnss.models.windows import pixel_pair
-from dsrnss.normalisation import normalise
+from dsrnss.models.grid import pixel_pair
+from dsrnss.models.weights.registry import DEMO_MODEL
 from dsrnss.pictures import decode, upright_rgb
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from dsrnss.models.segmentor import Segmentor
 
 ImageInput = Image.Image | npt.NDArray[np.uint8] | str | Path
 
+ONNX_SUFFIX = ".onnx"
 MAX_MEGAPIXELS = 50.0
 """Larger photographs are refused before they are decoded; at this size segmenting takes about 2 GB of memory."""
 
@@ -41,9 +47,6 @@ _LARGEST_WORKING_AREA = 2**20
 _LARGEST_CARD_SIDE = 2**16
 """Pixels; a card that says more was not written by a training run."""
 
-_STRIP_VALUES = 2**20
-"""Logits that are interpolated at a time: 4 MiB, which caches hold; all of 12 megapixels in 19 classes are 0.9 GB."""
-
 
 class Segmenter:
     """Segments photographs of any size.
@@ -52,13 +55,15 @@ class Segmenter:
     photograph's own size before the best class is taken.
 
     Args:
-        segmentor: The network.
+        network: The network, or what runs it.
         label_space: The classes it tells apart.
         card: What is known of its training; `image_height` (pixels) chooses the scale.
         device: Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        precision: Of its arithmetic: `float32`, `float16` or `bfloat16`.
         height: Height that photographs are scaled to, in pixels, instead of the card's.
         window: Height and width of sliding windows on the scaled photograph, in pixels; by default it is segmented
             whole.
+        flip: Segment each photograph mirrored too and average the probabilities: twice the time.
 
     Raises:
         ConfigError: If `height` or `window` is too small, or `device` no device.
@@ -67,68 +72,99 @@ class Segmenter:
 
     def __init__(
         self,
-        segmentor: Segmentor,
+        network: "Segmentor | Engine",
         label_space: LabelSpace,
         card: Mapping[str, Any] | None = None,
         *,
-        device: str | torch.device = "auto",
+        device: "str | torch.device" = "auto",
+        precision: str = "float32",
         height: int | None = None,
         window: tuple[int, int] | None = None,
+        flip: bool = False,
     ) -> None:
         least = _SMALLEST_WORKING_SIDE
         if height is not None and height < least:
             raise ConfigError(f"height is at least {least} pixels, not {height}.")
         if window is not None and min(window := pixel_pair("window", window)) < least:
             raise ConfigError(f"A window is at least {least} x {least} pixels, not {window[0]} x {window[1]}.")
-        self.device = find_device(device)
-        self.segmentor = segmentor.eval().to(self.device)
+        self.engine = network if isinstance(network, Engine) else _by_torch(network, device, precision)
         self.label_space = label_space
         self.card = dict(card or {})
         self.height = height
         self.window = window
+        self.flip = flip
 
     @classmethod
     def from_pretrained(
-        cls,
-        path: str | Path | None = None,
-        *,
-        which: Literal["student", "teacher"] = "student",
-        device: str | torch.device = "auto",
-        height: int | None = None,
-        window: tuple[int, int] | None = None,
+        cls, path: str | Path | None = None, *, which: Literal["student", "teacher"] = "student", **options: Any
     ) -> "Segmenter":
         """Read a network, whoever published it.
 
         Args:
             path: A file (.ckpt, .safetensors, .pth) or folder of this package, of the authors, or a SegFormer of NVIDIA
-                or Hugging Face; a name of `dsrnss weights list`; an address (https://...); or a repository on the
-                Hugging Face hub, "user/name".
+                or Hugging Face; a name of `dsrnss weights list`; an address (https://...); a repository on the
+                Hugging Face hub, "user/name"; or an .onnx file of `dsrnss export`.
                 By default the packaged demo network, which has seen only synthetic scenes.
             which: Of a .ckpt, the student or its moving average.
-            device: As in the constructor.
-            height: As in the constructor.
-            window: As in the constructor.
+            **options: `device`, `precision`, `height`, `window` and `flip`, as in the constructor.
 
         Raises:
             CheckpointError: If there is no such file, it is broken, or it holds no network that is known.
             ConfigError: As in the constructor.
             HardwareError: As in the constructor.
         """
-        device = find_device(device)
+        if path is not None and Path(path).suffix.lower() == ONNX_SUFFIX:
+            return cls.from_onnx(path, **options)
+        from dsrnss.inference.torch_engine import find_device
+        from dsrnss.models.weights import load_pretrained
+
+        options["device"] = find_device(options.get("device", "auto"))
         if path is None and not DEMO_MODEL.is_file():
             raise CheckpointError(
                 f"The packaged demo model is not at '{DEMO_MODEL}'. Give the path of a model, or a name of "
                 "`dsrnss weights list`."
             )
         pretrained = load_pretrained(DEMO_MODEL if path is None else path, which)
-        return cls(
-            pretrained.segmentor,
-            pretrained.label_space,
-            pretrained.card,
-            device=device,
-            height=height,
-            window=window,
-        )
+        return cls(pretrained.segmentor, pretrained.label_space, pretrained.card, **options)
+
+    @classmethod
+    def from_onnx(
+        cls, path: str | Path, *, device: str = "auto", precision: str = "float32", **options: Any
+    ) -> "Segmenter":
+        """Read a network that `dsrnss export` wrote; ONNX Runtime runs it, torch is not imported.
+
+        Args:
+            path: The .onnx file.
+            device: `auto`, `cpu`, `cuda` or `cuda:1`, ...; GPUs need the package onnxruntime-gpu.
+            precision: `float32`: that of the file counts.
+            **options: `height`, `window` and `flip`, as in the constructor.
+
+        Raises:
+            CheckpointError: If there is no such file, or `dsrnss export` did not write it.
+            ConfigError: If ONNX Runtime is not installed, or an option is wrong.
+            HardwareError: If this machine does not have the device.
+        """
+        from dsrnss.inference.onnx_engine import OnnxEngine
+
+        engine = OnnxEngine(path, device, precision)
+        return cls(engine, engine.label_space, engine.card, **options)
+
+    @property
+    def device(self) -> Any:
+        """Where the network runs."""
+        return self.engine.device
+
+    @property
+    def segmentor(self) -> "Segmentor":
+        """The network as a module of PyTorch.
+
+        Raises:
+            ConfigError: If PyTorch does not run it.
+        """
+        found: Segmentor | None = getattr(self.engine, "segmentor", None)
+        if found is None:
+            raise ConfigError("A model of an ONNX file is no module of PyTorch: load the file that was exported.")
+        return found
 
     def __call__(self, image: ImageInput, *, name: str | None = None) -> Segmentation:
         """Segment one photograph.
@@ -144,30 +180,54 @@ class Segmenter:
             ImageError: If it cannot be read, is too small, is no picture, or does not fit in the device's memory.
         """
         name = name or (Path(image).stem if isinstance(image, (str, Path)) else "picture")
-        picture = _as_picture(image, name)
+        return self.segment([_as_picture(image, name)], [name])[0]
+
+    def segment(
+        self, pictures: Sequence[Image.Image], names: Sequence[str], smoothing: Smoothing | None = None
+    ) -> list[Segmentation]:
+        """Segment pictures that pass the network as one batch.
+
+        Args:
+            pictures: Upright RGB, all of the same working size.
+            names: What to call each.
+            smoothing: Of pictures that are frames following each other, what averages them.
+
+        Raises:
+            ImageError: If they do not fit in the device's memory.
+        """
+        batch = np.stack([self.scaled(picture) for picture in pictures])
+        results = []
+        try:
+            for scores, picture, name in zip(self._scores(batch), pictures, names, strict=True):
+                averaged = scores if smoothing is None else smoothing(scores)
+                labels, confidence = self.engine.label(averaged, (picture.height, picture.width))
+                results.append(Segmentation(labels, confidence, self.label_space, picture, name))
+        except MemoryError as error:
+            raise ImageError(
+                f"'{names[0]}' needs more memory than {self.device} has free: lower the height, or give a window."
+            ) from error
+        return results
+
+    def scaled(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
+        """A picture as the network sees it: (h, w, 3) RGB at its working size."""
         height, width = self.working_size((picture.height, picture.width))
         # reducing_gap shrinks huge photographs by whole factors first: much faster, no visible difference
-        scaled = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
-        try:
-            images = normalise(torch.from_numpy(np.array(scaled)).permute(2, 0, 1))[None]
-            logits = self.logits(images, "slide" if self.window else "whole", self.window)[0]
-            labels, confidence = label_full_size(logits, (picture.height, picture.width))
-        except (RuntimeError, MemoryError) as error:
-            # the second is what oneDNN says of it
-            if isinstance(error, MemoryError) or any(word in str(error) for word in ("memory", "create a primitive")):
-                raise ImageError(
-                    f"'{name}' needs more memory than {self.device} has free: lower the height, or give a window."
-                ) from error
-            raise
-        return Segmentation(labels, confidence, self.label_space, picture, name)
+        return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+    def _scores(self, batch: npt.NDArray[np.uint8]) -> Scores:
+        scores = self.engine.scores(batch, self.window)
+        if not self.flip:
+            return scores
+        mirrored = self.engine.scores(np.ascontiguousarray(batch[:, :, ::-1]), self.window)
+        return self.engine.mixed(scores, self.engine.mirrored(mirrored), 0.5)
 
     def logits(
         self,
-        images: Tensor,
+        images: "Tensor",
         mode: Literal["whole", "slide"] = "whole",
         window: tuple[int, int] | None = None,
         stride: tuple[int, int] | None = None,
-    ) -> Tensor:
+    ) -> "Tensor":
         """Class scores of pictures that are already tensors, at their own size.
 
         Args:
@@ -182,14 +242,13 @@ class Segmenter:
 
         Raises:
             ConfigError: If the images are no such tensor, window or stride are no pair of numbers, or do not fit the
-                mode.
+                mode; or if PyTorch does not run the network.
         """
-        if not isinstance(images, Tensor):
-            raise ConfigError(f"images is a float tensor (B, 3, H, W), not a {type(images).__name__}.")
-        if images.ndim != 4 or images.shape[1] != 3 or min(images.shape) < 1 or not images.is_floating_point():
-            raise ConfigError(f"images is a float tensor (B, 3, H, W), not {images.dtype} {tuple(images.shape)}.")
-        with torch.no_grad():
-            return self.segmentor.predict(images.to(self.device, torch.float32), mode, window, stride)
+        from dsrnss.inference.torch_engine import TorchEngine
+
+        if not isinstance(self.engine, TorchEngine):
+            raise ConfigError("A model of an ONNX file takes no tensors: load the file that was exported.")
+        return self.engine.logits(images, mode, window, stride)
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """At which size a photograph is segmented.
@@ -226,65 +285,10 @@ class Segmenter:
         )
 
 
-def find_device(device: str | torch.device) -> torch.device:
-    """Check that a device is there.
+def _by_torch(network: "Segmentor", device: "str | torch.device", precision: str) -> Engine:
+    from dsrnss.inference.torch_engine import TorchEngine
 
-    Args:
-        device: Its name; `auto` is the first GPU, or else the CPU.
-
-    Raises:
-        ConfigError: If that is no name of a device.
-        HardwareError: If this machine has no such device.
-    """
-    if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"Unknown device '{device}'.{did_you_mean(str(device), _DEVICES)}") from error
-    if found.type == "cuda":
-        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= gpus:
-            seen = f"{gpus} CUDA GPU{'s' if gpus > 1 else ''}" if gpus else "no CUDA GPU"
-            raise HardwareError(f"There is no device '{device}': PyTorch sees {seen} here. Use 'auto' or 'cpu'.")
-    elif found.type == "mps" and not torch.backends.mps.is_available():
-        raise HardwareError(f"There is no device '{device}' on this machine. Use 'auto' or 'cpu'.")
-    elif found.type not in ("cpu", "mps"):
-        raise ConfigError(f"Networks do not run on '{device}' here.{did_you_mean(str(device), _DEVICES)}")
-    return found
-
-
-_DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
-
-
-@torch.inference_mode()
-def label_full_size(logits: Tensor, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Interpolate logits bilinearly to another size and take the best class there, a strip of rows at a time.
-
-    The result is that of `F.interpolate(..., mode="bilinear", align_corners=False)`, without holding all of it.
-
-    Args:
-        logits: (C, h, w) class scores.
-        size: Height and width H, W of the result, in pixels.
-
-    Returns:
-        Labels (H, W) uint8 and their softmax probabilities (H, W) float32.
-    """
-    (classes, rows, _), (height, width) = logits.shape, size
-    labels, confidence = np.empty(size, np.uint8), np.empty(size, np.float32)
-    step = max(1, _STRIP_VALUES // (classes * width))
-    for start in range(0, height, step):
-        stop = min(start + step, height)
-        centres = torch.arange(start, stop, device=logits.device, dtype=torch.float32)
-        position = ((centres + 0.5) * (rows / height) - 0.5).clamp(0, rows - 1)
-        above = position.floor().long()
-        below = (above + 1).clamp(max=rows - 1)
-        strip = torch.lerp(logits[:, above], logits[:, below], (position - above)[:, None])
-        strip = F.interpolate(strip[None], size=(stop - start, width), mode="bilinear", align_corners=False)[0]
-        best, index = strip.max(dim=0)
-        labels[start:stop] = index.to(torch.uint8).cpu().numpy()
-        confidence[start:stop] = (best - strip.logsumexp(dim=0)).exp().clamp(max=1).cpu().numpy()
-    return labels, confidence
+    return TorchEngine(network, device, precision)
 
 
 def read_photograph(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:

@@ -16,8 +16,32 @@ SUFFIXES = (
 )  # fmt: skip
 """What counts as a picture in a folder or behind a pattern; a file named by itself may be called anything."""
 
-OUTPUTS = {"labels": "_labels.png", "colour": "_colour.png", "overlay": "_overlay.png"}
-"""How the files end that a segmentation is written to."""
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv", ".ogv",
+    ".3gp", ".y4m", ".nut",
+)  # fmt: skip
+"""What counts as a video."""
+
+OUTPUTS = {
+    "labels": "_labels.png", "colour": "_colour.png", "overlay": "_overlay.png", "side-by-side": "_side-by-side.png",
+    "confidence": "_confidence.png", "npz": ".npz", "coco-json": "_coco.json",
+}  # fmt: skip
+"""What can be written of a picture -> how its file ends."""
+
+VIDEO_OUTPUTS = {
+    "labels": "_labels.mkv", "confidence": "_confidence.mkv", "colour": "_colour.mp4", "overlay": "_overlay.mp4",
+    "side-by-side": "_side-by-side.mp4",
+}  # fmt: skip
+"""What can be written of a video -> how its file ends."""
+
+DEFAULT_KINDS = ("labels", "colour", "overlay")
+"""What is written of a picture where nothing else is asked for."""
+
+FRAMES = "_frames"
+"""How the folder ends that the frames of a video are written to, one by one."""
+
+_ENDINGS = (*OUTPUTS.values(), *VIDEO_OUTPUTS.values())
+_STREAM = re.compile(r"(?!file:)[a-z]+://|camera:", re.IGNORECASE)
 
 _LONGEST_STEM = 190
 """Bytes; file systems allow 255 for a name, and the endings and temporary names need some of them."""
@@ -44,20 +68,23 @@ class PictureFinder:
         recursive: Whether folders are searched with all folders below them.
         out: Where results go; those of an earlier run are not taken for photographs.
         failures: The sources and folders of which nothing came.
+        streams: Cameras and addresses among the sources.
     """
 
     recursive: bool = False
     out: Path | None = None
     failures: list[Failure] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
 
     def find(self, sources: Sequence[str | Path]) -> list[Path]:
         """List the pictures of some sources, each once.
 
         Args:
-            sources: Files, folders, or patterns such as `photos/*.jpg` that no shell has expanded.
+            sources: Files, folders, or patterns such as `photos/*.jpg` that no shell has expanded; cameras and
+                addresses of videos are put into `streams`.
 
         Returns:
-            The pictures in the order of the sources, those of a folder or a pattern sorted by path.
+            The pictures and videos in the order of the sources, those of a folder or a pattern sorted by path.
         """
         pictures: dict[str, Path] = {}
         for source in sources:
@@ -73,8 +100,11 @@ class PictureFinder:
     def _expand(self, source: str) -> list[Path]:
         if not source.strip():
             raise ImageError("An empty name is no picture: give a file, a folder or a pattern.")
-        if re.match(r"[a-z]+://", source):
-            raise ImageError(f"'{source}' is a web address: download it and give the file.")
+        if is_stream(source):
+            if source.lower().split("?")[0].endswith(SUFFIXES):
+                raise ImageError(f"'{source}' is a web address of a picture: download it and give the file.")
+            self.streams.append(source)
+            return []
         path = expanded(source)
         if path.is_dir():
             return self._folder(path)
@@ -116,10 +146,33 @@ class PictureFinder:
         return wanted
 
     def _wanted(self, path: Path) -> bool:
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in (*SUFFIXES, *VIDEO_SUFFIXES):
             return False
-        own = self.out is not None and path.name.endswith(tuple(OUTPUTS.values()))
+        own = self.out is not None and path.name.endswith(_ENDINGS)
         return not (own and self.out is not None and path.parent.resolve() == expanded(self.out).resolve())
+
+
+def is_stream(source: str) -> bool:
+    """Whether a source is a camera, `camera:0`, or an address, such as `rtsp://...`, and no file."""
+    return _STREAM.match(source) is not None
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is a video by its ending."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def without_password(stream: str) -> str:
+    """An address as it may be shown and kept."""
+    return re.sub(r"//[^/@]*@", "//", stream)
+
+
+def stream_path(stream: str) -> Path:
+    """What a stream would be called if it were a file: `camera-0`, or the last word of its address."""
+    if stream.lower().startswith("camera:"):
+        return Path("-".join(re.findall(r"[\w.]+", stream)))
+    words = re.findall(r"[\w.-]+", re.sub(r"[?#].*", "", without_password(stream)))
+    return Path(words[-1])
 
 
 def _missing(path: Path) -> str:
@@ -154,7 +207,7 @@ def output_stems(pictures: Sequence[Path], out: Path) -> list[str]:
     taken: set[str] = set()
 
     def free(stem: str) -> bool:
-        files = (str(folder / f"{stem}{ending}").casefold() for ending in OUTPUTS.values())
+        files = (str(folder / f"{stem}{ending}").casefold() for ending in (*_ENDINGS, FRAMES))
         return stem.casefold() not in taken and not any(file in inputs for file in files)
 
     stems = []

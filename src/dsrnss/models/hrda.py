@@ -5,6 +5,7 @@ Hoyer et al., arXiv 2204.13132; method section 2.
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from dsrnss.models.config import NetworkConfig
 from dsrnss.models.contract import channels_of
 from dsrnss.models.heads.segformer import SegFormerHead
 from dsrnss.models.segmentor import Detail, Segmentor, SegmentorOutput
-from dsrnss.models.windows import pad_image, window_boxes
+from dsrnss.models.windows import pad_image
 
 HEAD_STRIDE = 4
 """Pixels a position of the logits."""
@@ -108,9 +109,8 @@ class HRDA(Segmentor):
 
     def _cover(self, images: Tensor) -> SegmentorOutput:
         """Whole images by a grid of detail crops that overlap by half."""
-        full = (images.shape[-2], images.shape[-1])
-        height, width = full[0] // 2, full[1] // 2
-        offsets = list(window_boxes(full, (height, width), (height // 2, width // 2)))
+        height, width = (side // 2 for side in images.shape[-2:])
+        offsets = list(product((0, height // 2, height), (0, width // 2, width)))
         crops = [images[..., y : y + height, x : x + width] for y, x in offsets]
         if any(isinstance(module, _BatchNorm) and module.training for module in self.modules()):
             # batch statistics: all views must be one batch
@@ -120,10 +120,15 @@ class HRDA(Segmentor):
         else:
             features = self.encode(images)
             logits = self._logits(features, crops[0])
-            joined = (self._logits(self.features_of(batch), batch) for batch in _batches(crops))
-            details = [logit for batch in joined for logit in batch.split(len(images))]
+            details = [detail for chosen in _batches(crops) for detail in self._details(chosen)]
         pasted = _paste(details, offsets, _double(logits.shape))
         return SegmentorOutput(_fuse(logits, pasted, self._attention(features)), features)
+
+    def _details(self, crops: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Logits of each of some crops, which pass the network at once."""
+        logits = self._logits(self.features_of(torch.cat(list(crops))), crops[0])
+        parts: tuple[Tensor, ...] = logits.unflatten(0, (len(crops), -1)).unbind()
+        return parts
 
     def _logits(self, features: list[Tensor], images: Tensor) -> Tensor:
         logits = self.logits_of(features)
@@ -138,10 +143,11 @@ class HRDA(Segmentor):
         return torch.sigmoid(self.hrda_scale_attention(features))
 
 
-def _batches(crops: Sequence[Tensor]) -> Iterator[Tensor]:
-    count = max(PIXELS_AT_ONCE // crops[0][:, 0].numel(), 1)
+def _batches(crops: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+    # a graph that is to take every size cannot count: all at once
+    count = len(crops) if torch.compiler.is_compiling() else max(PIXELS_AT_ONCE // crops[0][:, 0].numel(), 1)
     for start in range(0, len(crops), count):
-        yield torch.cat(list(crops[start : start + count]))
+        yield crops[start : start + count]
 
 
 def _on_grid(logits: Tensor, images: Tensor) -> Tensor:

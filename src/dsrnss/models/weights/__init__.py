@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from dsrnss.models.weights.description import describe, label_space_from_dict
     from dsrnss.models.weights.files import CARD_KEY, kind_of
     from dsrnss.models.weights.pretrained import (
-        DEMO_MODEL,
         Pretrained,
         load_backbone,
         load_pretrained,
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
         save_pretrained,
     )
     from dsrnss.models.weights.reading import damage, read_checkpoint
-    from dsrnss.models.weights.registry import list_weights
+    from dsrnss.models.weights.registry import DEMO_MODEL, list_weights
     from dsrnss.models.weights.resolving import resolve
 
 __all__ = [
@@ -41,8 +40,9 @@ __all__ = [
     "save_pretrained",
 ]
 
-_PRETRAINED = ("DEMO_MODEL", "Pretrained", "load_backbone", "load_pretrained", "load_state", "save_pretrained")
+_PRETRAINED = ("Pretrained", "load_backbone", "load_pretrained", "load_state", "save_pretrained")
 _HOMES = {
+    "DEMO_MODEL": "registry",
     "Account": "account",
     "CARD_KEY": "files",
     "damage": "reading",

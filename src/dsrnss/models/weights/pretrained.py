@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-import dsrnss
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.backbones.timm_encoder import TimmEncoder
@@ -36,9 +35,6 @@ from dsrnss.paths import expanded
 from dsrnss.writing import write_atomically
 
 _log = logging.getLogger(__name__)
-
-DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
-"""The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
 
 _MOST_MISSING = 10
 """A network with more than so many times its file's numbers is one of nonsense shapes."""

@@ -2,8 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
+
+import dsrnss
+
+DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
+"""The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
 
 _MMLAB = "https://download.openmmlab.com"
 _TORCH = "https://download.pytorch.org/models"

@@ -1,0 +1,1 @@
+"""`dsrnss segment`: label ids, colours and overlays of photographs, videos, cameras and streams."""
