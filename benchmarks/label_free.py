@@ -3,8 +3,8 @@
     dsrnss fit --config RUN/config.yaml --checkpoint.save_top_k -1 --checkpoint.every_n_train_steps 40
     python benchmarks/label_free.py lightning_logs/config/version_0/checkpoints/*.ckpt --night NIGHT --val NIGHT_VAL
 
-Every network is scored on the labelled pictures of --val, and without labels on those of --night; `agreement` is the plain
-share of pixels that keep their class on changed views.
+Every network is scored on the labelled pictures of --val, and without labels on those of --night; `agreement` is the
+plain share of pixels that keep their class on changed views.
 """
 
 import argparse
