@@ -178,10 +178,9 @@ class DSRNSS(nn.Module):
 
         Args:
             student: The network to train.
-            batch: `source` with `image` (B, 3, H, W), normalised, and `label` (B, H, W) train ids, and `present`, the
-                classes of each label (`classes_present`), where they are known without waiting for a GPU; optionally
-                `target` with `image` and, where there are such, `reference`, `flow` (B, 2, H, W) and `confidence`
-                (B, 1, H, W).
+            batch: `source` with `image` (B, 3, H, W), normalised, `label` (B, H, W) train ids and, where they are known
+                without waiting for a GPU, the classes `present` in each label; optionally `target` with `image` and,
+                where there are such, `reference`, `flow` (B, 2, H, W) and `confidence` (B, 1, H, W).
             step: 0-based optimiser step.
             epoch: 0-based epoch.
 
@@ -338,7 +337,7 @@ class DSRNSS(nn.Module):
             epoch: 0-based epoch.
         """
         images, labels = source["image"], source["label"]
-        present = source["present"] if "present" in source else classes_present(labels)
+        present = source.get("present") or classes_present(labels)
         self.bank.add(images, labels, epoch, present)
         masks = class_masks(labels, self.choose_classes(present))
         mixed = class_mix(masks, images, labels, target.images, target.pseudo)
