@@ -15,7 +15,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from dsrnss.data.synthnight import NIGHT_PRESETS, SPLITS, generate
+from dsrnss.data.synthnight import NIGHT_PRESETS, SPLITS, STYLES, Style, generate
 from dsrnss.labels import CITYSCAPES
 
 SIZES = ((256, 512), (512, 1024))
@@ -35,14 +35,14 @@ def milliseconds(make: Callable[[int], object], images: int) -> tuple[float, flo
     return statistics.median(times), min(times)
 
 
-def print_speed(images: int) -> None:
-    """Print the table of times."""
-    print(f"{'size':>10} {'day':>16} {'night':>16} {'night + reference':>18}   ms: median (min)")
+def print_speed(images: int, style: Style) -> None:
+    """Print the table of times of a style."""
+    print(f"{style}\n{'size':>10} {'day':>16} {'night':>16} {'night + reference':>18}   ms: median (min)")
     for size in SIZES:
         makers = [
-            partial(generate, "source", size=size),
-            partial(generate, "val", size=size, reference=False),
-            partial(generate, "val", size=size),
+            partial(generate, "source", size=size, style=style),
+            partial(generate, "val", size=size, reference=False, style=style),
+            partial(generate, "val", size=size, style=style),
         ]
         cells = ["{:.0f} ({:.0f})".format(*milliseconds(make, images)) for make in makers]
         print(f"{size[0]:>5}x{size[1]:<4} {cells[0]:>16} {cells[1]:>16} {cells[2]:>18}")
@@ -80,7 +80,8 @@ def main() -> None:
     parser.add_argument("--frequencies", action="store_true", help="also print brightness and class frequencies")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    print_speed(arguments.images)
+    for style in STYLES:
+        print_speed(arguments.images, style)
     if arguments.frequencies:
         print_brightness(arguments.images)
         print_frequencies(5 * arguments.images)

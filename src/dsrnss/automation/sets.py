@@ -116,7 +116,7 @@ def labelled_set(word: str | Path, labels_file: str | Path | None = None, *, par
         DatasetNotFoundError: If there are no labels.
     """
     if str(word).lower() == SYNTHNIGHT:
-        return SetChoice("SynthNight", {"split": "source", "light": "both", "cache": True})
+        return SetChoice("SynthNight", {"split": "source", "light": "both", "style": "photographic", "cache": True})
     choice = _known(word, part) or _folder(word, part)
     if choice.kind == "Folder":
         choice = choice.having(labels_file=None if labels_file is None else _classes(labels_file))

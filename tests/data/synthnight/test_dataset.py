@@ -69,6 +69,15 @@ def test_a_source_of_day_and_labelled_night_shows_every_other_scene_by_night():
     assert (both.class_counts() == day.class_counts()).all()
 
 
+def test_the_style_is_that_of_the_scenes():
+    for style in ("drawn", "photographic"):
+        scene = generate("source", 2, size=SIZE, style=style)
+        sample = SynthNight("source", size=SIZE, style=style)[2]
+        assert np.array_equal(sample["image"].permute(1, 2, 0).numpy(), scene.image)
+    with pytest.raises(ConfigError, match="'photographic'"):
+        SynthNight("source", style="photografic")
+
+
 def test_index_outside_is_an_error_so_that_iteration_ends():
     dataset = SynthNight("source", length=2, size=SIZE)
     assert len(list(dataset)) == len(dataset) == 2

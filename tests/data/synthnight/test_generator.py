@@ -165,12 +165,57 @@ def test_every_sample_is_a_street(split, index, seed, height, width, night):
         assert scene.flow_valid.mean() > 0.15
 
 
+def test_the_drawn_style_is_the_default():
+    assert same(generate("val", 6, size=SMALL), generate("val", 6, size=SMALL, style="drawn"))
+
+
+@given(split=st.sampled_from(SPLITS), index=st.integers(0, 10**6), night=st.sampled_from(sorted(NIGHT_PRESETS)))
+@settings(max_examples=12, deadline=None)
+def test_every_photographic_sample_is_a_street_with_one_label_by_day_and_night(split, index, night):
+    options = {"size": SMALL, "night": night, "style": "photographic"}
+    scene, other = (generate(split, index, light=light, **options) for light in ("night", "day"))
+    assert same(scene, generate(split, index, light="night", **options))
+    assert np.array_equal(scene.label, other.label)
+    assert scene.image.shape == (*SMALL, 3) and scene.image.std() > 3
+    assert (scene.label[-1] != 10).mean() > 0.95, "sky under the road"
+    if scene.flow_valid is not None:
+        assert scene.flow_valid.mean() > 0.1
+
+
+def test_photographic_scenes_show_more_sky_and_vary_more_in_light_than_drawn_ones():
+    def scenes(style):
+        return [generate("source", k, size=SMALL, light="night", style=style) for k in range(40)]
+
+    drawn, photographic = scenes("drawn"), scenes("photographic")
+
+    def sky(those):
+        return np.mean([(scene.label == 10).mean() for scene in those])
+
+    def levels(those):
+        return np.array([[scene.image.mean(), np.percentile(scene.image, 5)] for scene in those])
+
+    assert sky(photographic) > 1.8 * sky(drawn)
+    assert (levels(photographic).std(0) > 1.5 * levels(drawn).std(0)).all()
+    # a black that is grey in most pictures, and black in some
+    assert np.percentile(levels(photographic)[:, 1], 90) > 60
+    assert np.percentile(levels(photographic)[:, 1], 5) < 30
+
+
+def test_all_classes_occur_in_the_photographic_style():
+    counts = np.zeros(19)
+    for index in range(60):
+        label = generate("source", index, size=SMALL, light="day", style="photographic").label
+        counts += np.bincount(label.ravel(), minlength=19)
+    assert (counts > 0).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"split": "soruce"}, ["soruce", "Did you mean 'source'", "target"]),
         ({"night": "citty"}, ["citty", "city", "dusk", "dark"]),
         ({"light": "noon"}, ["noon", "auto", "day", "night"]),
+        ({"style": "photo"}, ["photo", "drawn", "photographic"]),
         ({"index": -1}, ["index=-1"]),
         ({"seed": -3}, ["seed=-3"]),
         ({"size": (32, 512)}, ["32x512", "64x128", "1024x2048"]),

@@ -29,9 +29,10 @@ def camera_on(road, pose=None):
     return place_camera(TARGET_CITY, road, SIZE, 1.8, 1.45, 0.43, pose or Pose())
 
 
+@pytest.mark.parametrize("style", ["drawn", "photographic"])
 @pytest.mark.parametrize("index", range(4))
-def test_the_flow_leads_to_the_same_class(index):
-    scene = generate("target", index, size=(192, 384))
+def test_the_flow_leads_to_the_same_class(index, style):
+    scene = generate("target", index, size=(192, 384), style=style)
     rows, columns = np.nonzero(scene.flow_valid)
     flow = scene.flow[rows, columns]
     x = np.round(columns + flow[:, 0]).astype(int).clip(0, 383)

@@ -37,6 +37,9 @@ def add_parser(kinds: Any) -> None:
         "--night", default="city", metavar="NAME", help="synthnight: severity of the night (default: city)"
     )
     parser.add_argument(
+        "--style", default="drawn", metavar="NAME", help="synthnight: drawn, or photographic (default: drawn)"
+    )
+    parser.add_argument(
         "--out", type=path, default=Path("samples.png"), metavar="FILE", help="picture to write (default: samples.png)"
     )
     parser.set_defaults(run=show)
@@ -71,7 +74,13 @@ def _generated(args: argparse.Namespace) -> tuple[str, "SegmentationDataset"]:
     split = args.split or "target"
     references = split != "source"
     samples = SynthNight(
-        split, length=args.n, seed=args.seed or 0, night=args.night, labelled=True, references=references
+        split,
+        length=args.n,
+        seed=args.seed or 0,
+        night=args.night,
+        labelled=True,
+        references=references,
+        style=args.style,
     )
     return f"{GENERATED}, {split}", samples
 

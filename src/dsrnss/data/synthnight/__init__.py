@@ -5,7 +5,7 @@ Cityscapes classes occur. `source` shows one city by day; `target`, `val` and `t
 each with a day picture of the same place from another pose with other traffic, and the true flow to it.
 """
 
-from .generator import SPLITS, SynthScene, generate
+from .generator import SPLITS, STYLES, Style, SynthScene, generate
 from .presets import DEFAULT_NIGHT, NIGHT_PRESETS, NightPreset
 
-__all__ = ["DEFAULT_NIGHT", "NIGHT_PRESETS", "SPLITS", "NightPreset", "SynthScene", "generate"]
+__all__ = ["DEFAULT_NIGHT", "NIGHT_PRESETS", "SPLITS", "STYLES", "NightPreset", "Style", "SynthScene", "generate"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from .canvas import Canvas
+from .photographic import Lens, developed
 from .presets import CityStyle
 from .textures import GRAIN_DEVIATION, day_grain, noise_tile, scaled
-from .types import Array, ClassId, Sun
+from .types import Array, ClassId, Sun, tint
 
 HAZE = (208.0, 216.0, 222.0)
 _VEIL = ((255 - np.arange(256))[:, None] * (np.array(HAZE) / 255)).astype(np.uint8)[None]
@@ -20,8 +23,8 @@ def draw_sun(rng: np.random.Generator) -> Sun:
     return Sun(bool(rng.random() < 0.65), int(rng.choice([-1, 1])), float(rng.uniform(0.35, 1.3)))
 
 
-def photograph_by_day(rng: np.random.Generator, canvas: Canvas, style: CityStyle, sun: Sun) -> Array:
-    """Return the (H, W, 3) uint8 RGB picture of a view by day."""
+def photograph_by_day(rng: np.random.Generator, canvas: Canvas, style: CityStyle, sun: Sun, lens: Lens | None) -> Array:
+    """Return the (H, W, 3) uint8 RGB picture of a view by day; without a lens by the camera of the drawn style."""
     labels, depth = cv2.split(canvas.geometry)
     height, width = labels.shape
     thickness = float(rng.uniform(*style.haze))
@@ -34,6 +37,9 @@ def photograph_by_day(rng: np.random.Generator, canvas: Canvas, style: CityStyle
     veil = cv2.LUT(cv2.merge([clear8] * 3), _VEIL)
     picture = cv2.add(cv2.multiply(picture, cv2.merge([clear8] * 3), scale=1 / 255), veil)
     picture = cv2.LUT(picture, _tone(rng))
+    if lens is not None:
+        # a day has light enough for dark shadows
+        return developed(rng, picture, replace(lens, shadows=tint(lens.shadows, 0.3)))
     sigma = 0.5 * width / 512
     size = 2 * max(1, round(2 * sigma)) + 1
     picture = cv2.GaussianBlur(picture, (size, size), sigma)

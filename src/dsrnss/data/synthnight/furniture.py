@@ -64,11 +64,11 @@ def _tree(canvas: Canvas, tree: Tree) -> None:
     h = tree.height
     trunk = upright(tree.x - 0.14, tree.x + 0.14, 0.0, h * tree.trunk + 0.6, tree.z)
     canvas.polygon(trunk, TRUNK, ClassId.VEGETATION)
-    crown = 0.8 * h
+    crown = tree.crown * h
     n = 128 if crown * scale < 220 else 384
     colour = tint(tree.colour, 1.1 if canvas.day else 1.0)
     place = (tree.x, h * tree.trunk - 0.4, tree.z)
-    canvas.sprite(place, (crown, 0.78 * h), foliage(tree.variant, n), colour, ClassId.VEGETATION)
+    canvas.sprite(place, (crown, 0.78 * h * (tree.crown / 0.8)), foliage(tree.variant, n), colour, ClassId.VEGETATION)
 
 
 def paint_hedge(canvas: Canvas, hedge: Hedge, piece: tuple[float, float]) -> None:

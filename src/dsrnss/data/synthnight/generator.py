@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -17,10 +17,12 @@ from .camera import Pose, place_camera
 from .canvas import Canvas
 from .daylight import draw_sun, photograph_by_day
 from .flow import true_flow
+from .furniture import SODIUM
 from .houses import lit_windows, no_windows
 from .layout import build_scene
 from .nightlight import draw_night, photograph_by_night
 from .painter import paint_view
+from .photographic import draw_city, draw_lens, house_lamps
 from .presets import DEFAULT_NIGHT, NIGHT_PRESETS, SOURCE_CITY, TARGET_CITY
 from .scene import Scene
 from .traffic import build_traffic
@@ -29,6 +31,8 @@ from .types import Array, Stream, Sun, stream
 SPLITS = ("source", "target", "val", "test")
 Light = Literal["auto", "day", "night"]
 LIGHTS = ("auto", "day", "night")
+Style = Literal["drawn", "photographic"]
+STYLES = ("drawn", "photographic")
 SMALLEST, LARGEST = (64, 128), (1024, 2048)
 
 
@@ -62,6 +66,7 @@ def generate(
     night: str = DEFAULT_NIGHT,
     reference: bool = True,
     light: Light = "auto",
+    style: Style = "drawn",
 ) -> SynthScene:
     """Generate a sample; the same arguments give the same sample on every machine.
 
@@ -74,32 +79,37 @@ def generate(
         reference: whether to make the day reference and the flow, which `source` never has.
         light: `auto` is day for `source` and night for the others; `day` and `night` show the same scene and
             traffic, with the same labels, in another light.
+        style: `photographic` has streets of many more shapes, and cameras with the faults of real ones; `drawn` is
+            what all published numbers were measured on.
 
     Raises:
         DataError: if an argument is not one of the accepted values.
     """
-    _check(split, index, seed, size, night, light)
+    _check(split, index, seed, size, night, light, style)
     by_night = split != "source" if light == "auto" else light == "night"
     with _one_thread():
-        return _generate(split, index, seed, size, night if by_night else None, reference and split != "source")
+        return _generate(split, index, seed, size, night if by_night else None, reference and split != "source", style)
 
 
 def _generate(
-    split: str, index: int, seed: int, size: tuple[int, int], night: str | None, reference: bool
+    split: str, index: int, seed: int, size: tuple[int, int], night: str | None, reference: bool, style: Style
 ) -> SynthScene:
     split_id = SPLITS.index(split)
 
     def rng(purpose: Stream) -> np.random.Generator:
         return stream(seed, split_id, index, purpose)
 
-    scene = build_scene(rng(Stream.STREET), SOURCE_CITY if split == "source" else TARGET_CITY)
-    view, image = _shoot(scene, size, Pose(), rng, Stream.TRAFFIC, night)
+    city = SOURCE_CITY if split == "source" else TARGET_CITY
+    if style == "photographic":
+        city = draw_city(rng(Stream.CITY), city)
+    scene = build_scene(rng(Stream.STREET), city)
+    view, image = _shoot(scene, size, Pose(yaw=city.yaw), rng, Stream.TRAFFIC, night)
     label = view.geometry[..., 0].astype(np.uint8)
     if not reference:
         return SynthScene(image, label)
-    other, reference_image = _shoot(
-        scene, size, _draw_pose(rng(Stream.REFERENCE_POSE)), rng, Stream.REFERENCE_TRAFFIC, None
-    )
+    pose = _draw_pose(rng(Stream.REFERENCE_POSE))
+    pose = replace(pose, yaw=city.yaw + pose.yaw)
+    other, reference_image = _shoot(scene, size, pose, rng, Stream.REFERENCE_TRAFFIC, None)
     flow, valid = true_flow(view, other)
     return SynthScene(image, label, reference_image, other.geometry[..., 0].astype(np.uint8), flow, valid)
 
@@ -125,14 +135,22 @@ def _shoot(
     movers = build_traffic(rng(traffic), scene)
     camera = place_camera(scene.style, scene.road, size, scene.lateral, scene.elevation, scene.horizon, pose)
     weather = rng(Stream.LIGHT if traffic is Stream.TRAFFIC else Stream.REFERENCE_LIGHT)
+    lens = draw_lens(weather) if scene.style.photographic else None
     if night is None:
         sun: Sun = draw_sun(weather)
         canvas = paint_view(scene, movers, camera, sun, no_windows, 0.0)
-        return canvas, photograph_by_day(weather, canvas, scene.style, sun)
+        return canvas, photograph_by_day(weather, canvas, scene.style, sun, lens)
     conditions = draw_night(weather, NIGHT_PRESETS[night])
-    windows = lit_windows(rng(Stream.WINDOWS), conditions.windows)
+    indoors = rng(Stream.WINDOWS)
+    windows = lit_windows(indoors, conditions.windows)
     canvas = paint_view(scene, movers, camera, None, windows, conditions.lamps_on)
-    return canvas, photograph_by_night(weather, canvas, scene.lamps, conditions)
+    lamps = scene.lamps
+    if lens is not None:
+        doors = house_lamps(indoors, scene)
+        for lamp in doors:
+            canvas.light((lamp.x, lamp.height, lamp.z), SODIUM, 0.12)
+        lamps += doors
+    return canvas, photograph_by_night(weather, canvas, lamps, conditions, lens)
 
 
 @contextmanager
@@ -149,11 +167,12 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _check(split: str, index: int, seed: int, size: tuple[int, int], night: str, light: str) -> None:
+def _check(split: str, index: int, seed: int, size: tuple[int, int], night: str, light: str, style: str) -> None:
     for name, value, accepted in (
         ("split", split, SPLITS),
         ("night", night, tuple(NIGHT_PRESETS)),
         ("light", light, LIGHTS),
+        ("style", style, STYLES),
     ):
         if value not in accepted:
             raise DataError(f"SynthNight: unknown {name} {value!r}.{did_you_mean(str(value), accepted)}")

@@ -147,6 +147,8 @@ def _albedo(hits: _Hits, scene: Scene, labels: Array) -> Array:
     lines = (offset < 0.075) & _stripes(along, 6.0, 0.5)
     if scene.style.edge_line:
         lines |= np.abs(offset - np.float32(half - (2.2 if scene.parking else 0.35))) < 0.06
+    if scene.style.lanes > 1:
+        lines |= (np.abs(offset - np.float32(half / 2)) < 0.06) & _stripes(along, 8.0, 0.35)
     if scene.zebra is not None:
         zebra = (along > scene.zebra) & (along < scene.zebra + 3.2)
         lines = (lines & ~zebra) | (zebra & _stripes(lateral, 1.0, 0.5) & (offset < half - 0.2))

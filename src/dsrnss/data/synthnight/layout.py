@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .presets import CityStyle
@@ -50,7 +52,7 @@ def build_scene(rng: np.random.Generator, style: CityStyle) -> Scene:
     verges = tuple(float(rng.uniform(0.8, 2.0)) if rng.random() < 0.32 else 0.0 for _ in range(2))
     road = draw_road(rng, half, sidewalks, (verges[0], verges[1]))
     crossing = float(rng.uniform(9, 26)) if rng.random() < 0.4 else None
-    zebra = float(rng.uniform(8, 24)) if rng.random() < 0.35 else None
+    zebra = float(rng.uniform(*style.zebra)) if rng.random() < style.zebras else None
     trams = bool(rng.random() < 0.22)
     rails = trams or bool(rng.random() < 0.08)
     builder = _Builder(rng, style, road, crossing)
@@ -65,7 +67,7 @@ def build_scene(rng: np.random.Generator, style: CityStyle) -> Scene:
         furniture=tuple(builder.furniture),
         backdrop=Backdrop(
             houses=builder.chance(0.45),
-            height=builder.uniform(7, 14),
+            height=builder.uniform(*style.backdrop),
             variant=int(rng.integers(FACADE_VARIANTS)),
             colour=builder.facade(),
             foliage=jitter(rng, builder.foliage, 0.7, 0.95, 3.0),
@@ -79,7 +81,7 @@ def build_scene(rng: np.random.Generator, style: CityStyle) -> Scene:
         pavement=jitter(rng, style.sidewalk, 0.82, 1.12, 4.0),
         terrain=jitter(rng, style.terrain, 0.8, 1.2, 6.0),
         noise=(int(noise[0]), int(noise[1]), int(noise[2]), int(noise[3])),
-        lateral=half * 0.45 + builder.uniform(-0.4, 0.4),
+        lateral=half * style.lane + builder.uniform(-0.4, 0.4),
         elevation=builder.uniform(*style.camera_height),
         horizon=builder.uniform(*style.horizon),
     )
@@ -94,7 +96,7 @@ def _line_with_blocks(b: _Builder, side: int) -> None:
     while z < FRONT_END:
         # far blocks are long: their seams could not be seen
         length = b.uniform(7, 20) if z < 45 else b.uniform(14, 28)
-        kind = str(b.rng.choice(["building", "wall", "fence", "open"], p=[0.60, 0.12, 0.14, 0.14]))
+        kind = str(b.rng.choice(["building", "wall", "fence", "open"], p=b.style.frontage))
         crossing = b.crossing
         if crossing is not None and z < crossing + CROSSING_WIDTH and z + length > crossing:
             if z >= crossing - 4:
@@ -102,7 +104,7 @@ def _line_with_blocks(b: _Builder, side: int) -> None:
                 continue
             length = crossing - z
         if kind == "building":
-            b.blocks.append(_building(b, side, frontage + side * b.uniform(0, 0.8), z, z + length))
+            b.blocks.append(_building(b, side, frontage + side * b.uniform(*b.style.setback), z, z + length))
         else:
             _garden(b, kind, side, frontage, z, z + length)
         z += length
@@ -165,7 +167,8 @@ def _line_with_furniture(b: _Builder, side: int) -> None:
     kerb = side * half
     z, spacing = b.uniform(2, 12), b.uniform(16, 28)
     while z < 90:
-        b.furniture.append(Lamp(kerb + side * 0.45, z, side, b.uniform(5.5, 7.5), b.uniform(0.8, 1.6), b.uniform(0, 1)))
+        height, arm = b.uniform(*b.style.lamp_height), b.uniform(0.8, 1.6)
+        b.furniture.append(Lamp(kerb + side * 0.45, z, side, height, arm, b.uniform(0, 1)))
         z += spacing
     if b.chance(b.style.street_trees):
         _street_trees(b, side, kerb + side * (0.9 + 0.3 * verge))
@@ -183,7 +186,7 @@ def _line_with_furniture(b: _Builder, side: int) -> None:
         bollard = b.chance(0.4)
         height = b.uniform(0.9, 1.1) if bollard else b.uniform(4, 7)
         b.furniture.append(Post(kerb + side * b.uniform(0.2, 1.2), b.uniform(5, 40), height, b.uniform(0.05, 0.08)))
-    if b.chance(0.42):
+    if b.chance(b.style.signals):
         z = max(8.0, (b.crossing if b.crossing is not None else b.uniform(9, 26)) - 1.0)
         phase, arm = int(b.rng.integers(3)), b.chance(0.45)
         b.furniture.append(TrafficLight(kerb + side * 0.35, z, side, b.uniform(3.2, 3.8), phase, arm))
@@ -197,14 +200,14 @@ def _street_trees(b: _Builder, side: int, x: float) -> None:
     z, spacing = b.uniform(6, 14), b.uniform(6, 11)
     while z < 80:
         if b.chance(0.85):
-            b.furniture.append(
-                Tree(
-                    x=x + side * b.uniform(0.0, 0.3),
-                    z=z,
-                    height=b.uniform(4.5, 8.0),
-                    trunk=0.4,
-                    variant=int(b.rng.integers(TREE_VARIANTS)),
-                    colour=b.green(),
-                )
+            tree = Tree(
+                x=x + side * b.uniform(0.0, 0.3),
+                z=z,
+                height=b.uniform(*b.style.tree_height),
+                trunk=0.4,
+                variant=int(b.rng.integers(TREE_VARIANTS)),
+                colour=b.green(),
             )
+            palm = b.style.palms > 0 and b.chance(b.style.palms)
+            b.furniture.append(replace(tree, height=1.3 * tree.height, trunk=0.8, crown=0.25) if palm else tree)
         z += spacing

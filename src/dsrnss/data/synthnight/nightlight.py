@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
 
 from .canvas import SKY_DEPTH, Canvas
+from .furniture import SODIUM
+from .photographic import Lens, developed, exposed, streaks, tinted, tone_curve
 from .presets import NightPreset
 from .scene import Lamp
 from .textures import GRAIN_DEVIATION, night_grain
@@ -59,11 +61,22 @@ def draw_night(rng: np.random.Generator, preset: NightPreset) -> Night:
     )
 
 
-def photograph_by_night(rng: np.random.Generator, canvas: Canvas, lamps: tuple[Lamp, ...], night: Night) -> Array:
-    """Return the (H, W, 3) uint8 RGB picture of a view by night."""
-    light = _illuminate(canvas, lamps, night)
-    _add_glare(canvas, light, night)
-    return _expose(rng, light, night)
+def photograph_by_night(
+    rng: np.random.Generator, canvas: Canvas, lamps: tuple[Lamp, ...], night: Night, lens: Lens | None
+) -> Array:
+    """Return the (H, W, 3) uint8 RGB picture of a view by night; without a lens by the camera of the drawn style."""
+    if lens is None:
+        light = _illuminate(canvas, lamps, night)
+        _add_glare(canvas, light, night)
+        return _expose(rng, light, night)
+    canvas.lights = [tinted(lamp, SODIUM, lens) for lamp in canvas.lights]
+    night = replace(night, glare=lens.glare, warmth=lens.warmth)
+    light = exposed(_illuminate(canvas, lamps, night), lens)
+    _add_glare(canvas, light, night, lens)
+    roots = cv2.convertScaleAbs(cv2.sqrt(light), alpha=255 / math.sqrt(BRIGHTEST))
+    values = (np.arange(256) / 255.0) ** 2 * BRIGHTEST
+    shown = np.clip(255 * tone_curve(values, lens), 0, 255).astype(np.uint8)
+    return developed(rng, cv2.LUT(roots, shown), lens)
 
 
 # ---- light --------------------------------------------------------------------------------------
@@ -136,7 +149,7 @@ def _irradiance(canvas: Canvas, lamps: tuple[Lamp, ...], night: Night) -> Array:
 # ---- glare --------------------------------------------------------------------------------------
 
 
-def _add_glare(canvas: Canvas, light: Array, night: Night) -> None:
+def _add_glare(canvas: Canvas, light: Array, night: Night, lens: Lens | None = None) -> None:
     """Add lamps, the halos around them and, on a wet road, their mirror images."""
     height, width = light.shape[:2]
     k = width / 512
@@ -151,6 +164,8 @@ def _add_glare(canvas: Canvas, light: Array, night: Night) -> None:
     near = cv2.GaussianBlur(sources, (0, 0), 1.6)
     quarter = cv2.resize(sources, (max(2, w // 4), max(2, h // 4)), interpolation=cv2.INTER_AREA)
     wide = cv2.GaussianBlur(quarter, (0, 0), 1.6) * _F(0.75) + cv2.GaussianBlur(quarter, (0, 0), 5.0) * _F(0.8)
+    if lens is not None:
+        wide += streaks(quarter, lens)
     halo = near * _F(0.55) + cv2.resize(wide, (w, h))
     halo *= _F(night.glare)
     if night.wet:

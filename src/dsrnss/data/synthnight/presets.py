@@ -14,6 +14,18 @@ class CityStyle:
     """What sets one city apart from the other: colours, proportions and camera.
 
     Lengths are metres, `focal` is in image widths and `horizon` in image heights from the top.
+
+    Attributes:
+        lane: where the camera stands, in half widths of the carriageway from its middle.
+        lanes: lanes in each direction.
+        frontage: shares of houses, walls, fences and nothing along the street.
+        setback: how far houses stand behind the sidewalk.
+        palms: share of palms among the street trees.
+        signals: share of street sides with a traffic light.
+        zebras: share of streets with a pedestrian crossing, and its way in `zebra`.
+        backdrop: height of what closes the street.
+        yaw: angle between camera and road in radians.
+        photographic: whether pictures are taken by a camera with the faults of real ones.
     """
 
     name: str
@@ -36,6 +48,19 @@ class CityStyle:
     street_trees: float
     haze: Range
     roofs: tuple[Colour, ...]
+    lane: float = 0.45
+    lanes: int = 1
+    frontage: tuple[float, float, float, float] = (0.60, 0.12, 0.14, 0.14)
+    setback: Range = (0.0, 0.8)
+    tree_height: Range = (4.5, 8.0)
+    palms: float = 0.0
+    lamp_height: Range = (5.5, 7.5)
+    signals: float = 0.42
+    zebras: float = 0.35
+    zebra: Range = (8.0, 24.0)
+    backdrop: Range = (7.0, 14.0)
+    yaw: float = 0.0
+    photographic: bool = False
 
 
 SOURCE_CITY = CityStyle(

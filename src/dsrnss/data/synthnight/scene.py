@@ -30,7 +30,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree; `trunk` is the share of its height below the crown."""
+    """A tree; `trunk` is the share of its height below the crown, `crown` the width of that in heights."""
 
     x: float
     z: float
@@ -39,6 +39,7 @@ class Tree:
     variant: int
     colour: Colour
     behind: bool = False
+    crown: float = 0.8
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class Stream(IntEnum):
     LIGHT = 4
     REFERENCE_LIGHT = 5
     WINDOWS = 6
+    CITY = 7
 
 
 def stream(seed: int, split_id: int, index: int, purpose: Stream) -> np.random.Generator:
