@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -55,8 +56,8 @@ class BestNetwork(L.Callback):
     Args:
         every: Steps between two looks without labels; with them, validation is the look.
         pictures: Pictures of the target to look at, evenly spread.
-        patience: Looks in a row, all worse than the best by `tolerance`, after which training stops; None: never.
-        tolerance: How much worse counts, in shares of the best.
+        patience: Looks in a row that each found the network worse, after which training stops; None: never.
+        tolerance: How much worse than the best it must be by then, as a share of the best.
 
     Attributes:
         checks: All looks so far; the first one is before any step.
@@ -78,11 +79,15 @@ class BestNetwork(L.Callback):
 
     @property
     def collapsed(self) -> bool:
-        """Whether the last looks were all clearly worse than the best."""
+        """Whether the network only got worse in the last looks, and clearly worse than the best.
+
+        A dip is no collapse: at the full learning rate every network is worse than at its end.
+        """
         if self.patience is None or len(self.checks) <= self.patience or self.best is None:
             return False
-        limit = (1 - self.tolerance) * self.best.score
-        return all(check.score < limit for check in self.checks[-self.patience :])
+        scores = [check.score for check in self.checks[-self.patience - 1 :]]
+        falls = all(later < earlier for earlier, later in pairwise(scores))
+        return falls and scores[-1] < (1 - self.tolerance) * self.best.score
 
     def state_dict(self) -> dict[str, Any]:
         """The looks and the file, for the checkpoint."""
