@@ -27,7 +27,7 @@ def day_experiment(plan: Plan, network: NetworkChoice, day: SetChoice, seed: int
     experiment = _common(plan, network, plan.day_steps, seed)
     experiment["model"] |= {
         "backbone_weights": network.backbone_weights,
-        "source": {"class_balance": 0.25, "augmentation": _PHOTOMETRIC},
+        "source": _SOURCE,
         "feature_distance": {"weight": 0},
     }
     experiment["data"] = _data(plan, day, plan.batch)
@@ -63,7 +63,7 @@ def night_experiment(
     }
     experiment["model"] |= {
         "weights": weights,
-        "source": {"augmentation": _PHOTOMETRIC},
+        "source": _SOURCE,
         "self_training": {"momentum": 0.99, "joint_forward": True},
         "night_aware": {"method": "fda", "beta": 0.02, "probability": 0.5},
         "priors": {"strength": 0.5},
@@ -71,7 +71,7 @@ def night_experiment(
         "memory_bank": {"size": 1, "interval": 10},
         "prototypes": {"start_step": plan.steps // 5},
     }
-    experiment["model"]["optimizer"]["lr"] /= 2
+    experiment["model"]["optimizer"]["lr"] /= _GENTLER
     target = night.of_side(plan.size).node()
     if night.build().references:
         # each pair is aligned once, into a store, and not at every step
@@ -99,7 +99,13 @@ def write(experiment: dict[str, Any], path: Path) -> Path:
     return path
 
 
-_PHOTOMETRIC = {"jitter": 0.3, "hue": 0.03, "gamma": [0.7, 2.0], "exposure": [0.5, 1.2]}
+_SOURCE = {
+    "class_balance": 0.25,
+    "augmentation": {"jitter": 0.3, "hue": 0.03, "gamma": [0.7, 2.0], "exposure": [0.5, 1.2]},
+}
+"""How labelled pictures are learned from, by day and beside the night."""
+_GENTLER = 10
+"""The learning rate by day over that of the adaptation: a network that knows the streets is soon disturbed."""
 
 
 def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[str, Any]:

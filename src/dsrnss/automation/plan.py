@@ -82,7 +82,7 @@ class NetworkChoice:
 
 LITE0 = "timm/tf_efficientnet_lite0"
 NETWORKS: dict[str, NetworkChoice] = {
-    "compact": NetworkChoice(NetworkConfig("compact", "fpn", 48), "random", 2e-3, 1.0),
+    "compact": NetworkChoice(NetworkConfig("compact", "fpn", 48), "random", 2e-3, 1.0, steps=(3000, 400)),
     "lite0": NetworkChoice(
         NetworkConfig(LITE0, "fpn", 64),
         "efficientnet_lite0",
