@@ -34,6 +34,7 @@ def test_what_it_leaves(here):
     found = dsrnss.adapt("day", "night", "run", **TINY)
     model = load_pretrained(found.model)
     assert model.label_space.names == ("ground", "thing", "sky")
+    assert model.card["image_height"] == 96, "by which pictures of any size are brought to that of the training"
     assert found.numbers["scores"] == {} and set(found.numbers["unlabelled"]) == {"source-only", "adapted"}
     shares = found.numbers["unlabelled"]["adapted"]["shares"]
     assert sum(shares.values()) == pytest.approx(1)

@@ -262,7 +262,7 @@ class _Adaptation:
         networks = {SOURCE_ONLY: before.segmentor, ADAPTED: after.segmentor}
         night, val = self._at_size(plan, self.night), None if self.val is None else self._at_size(plan, self.val)
         found = Found.measure(networks, after.label_space, night, val)
-        card = {
+        card = after.card | {
             "day": self.request.day,
             "night": self.request.night,
             "plan": plan.table(),

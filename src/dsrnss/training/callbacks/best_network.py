@@ -46,6 +46,9 @@ class Adapting(Protocol):
     def prepare_evaluated(self) -> Segmentor:
         """The network that is tested, ready for it."""
 
+    def card(self) -> dict[str, Any]:
+        """What is known of its training."""
+
 
 class BestNetwork(L.Callback):
     """Looks at the adapted network now and then, keeps the best one, and stops where it only gets worse.
@@ -161,7 +164,7 @@ class BestNetwork(L.Callback):
         self.kept = Path(trainer.log_dir or trainer.default_root_dir) / BEST
         if trainer.is_global_zero:
             with _evaluating(pl_module) as network:
-                save_pretrained(network, self.kept, _task(pl_module).label_space)
+                save_pretrained(network, self.kept, _task(pl_module).label_space, _task(pl_module).card())
 
 
 def _task(pl_module: L.LightningModule) -> Adapting:
