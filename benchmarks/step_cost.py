@@ -1,8 +1,7 @@
 """What one training step costs: user + system CPU seconds and peak memory, the optimiser's step included.
 
-Usage: `python benchmarks/step_cost.py [--backbone mit_b0] [--size 512] [--options '{"channels_last": true}']`.
-HRDA with a DAFormer head, UAWarpC with random weights, 2 source + 2 target + 2 reference images; the first step is not
-counted.
+Usage: `python benchmarks/step_cost.py [--backbone mit_b0] [--size 512] [--options '{"channels_last": true}']`. HRDA
+with a DAFormer head, UAWarpC with random weights, 2 source + 2 target + 2 reference images; the first step is not counted.
 
 With `--against SRC` the sources of another checkout take turns with these, each step in a process of its own, since
 machines are noisy; the last line is the ratio.
@@ -21,7 +20,7 @@ from pathlib import Path
 import torch
 
 
-def measure(backbone: str, size: int, steps: int, options: dict[str, object]) -> dict[str, float]:
+def measure(backbone: str, size: int, steps: int, bf16: bool, options: dict[str, object]) -> dict[str, float]:
     """The mean cost of a step in this process."""
     from dsrnss.adaptation.alignment import UAWarpCAligner
     from dsrnss.adaptation.prototypes import PrototypeConfig
@@ -45,11 +44,12 @@ def measure(backbone: str, size: int, steps: int, options: dict[str, object]) ->
 
     def step(number: int) -> float:
         optimizer.zero_grad()
-        losses, _ = task.method.losses(task.student, batch, number)
-        total = torch.stack(list(losses.values())).sum()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses, _ = task.method.losses(task.student, batch, number)
+            total = torch.stack(list(losses.values())).sum()
         total.backward()
         optimizer.step()
-        return float(total)
+        return float(total.detach())
 
     step(0)
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="mit_b0")
     parser.add_argument("--size", type=int, default=512, help="side of the crops")
     parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="under autocast")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--options", type=json.loads, default={}, help="more of AdaptationTask's options, as JSON")
     parser.add_argument("--against", metavar="SRC", help="the src folder of the checkout to compare with")
@@ -91,10 +92,11 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.against is None:
-        print(json.dumps(measure(args.backbone, args.size, args.steps, args.options)))
+        print(json.dumps(measure(args.backbone, args.size, args.steps, args.bf16, args.options)))
         return
     same = ["--backbone", args.backbone, "--size", str(args.size), "--steps", str(args.steps)]
     same += ["--threads", str(args.threads), "--options", json.dumps(args.options)]
+    same += ["--bf16"] if args.bf16 else []
     compare([args.against, str(Path(__file__).parents[1] / "src")], args.rounds, same)
 
 

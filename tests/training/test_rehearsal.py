@@ -150,7 +150,7 @@ def test_parts_that_no_experiment_switches_on_do_not_wait_either(option: str) ->
 def test_backward_and_the_optimisers_step(name: str) -> None:
     rehearsal = Rehearsal("cpu")  # the autograd engine asks for the driver of a GPU
     task, batch = _ready(rehearsal, name)
-    optimizer, _ = build_optimizer(task.student, task.optimizer_config, task.schedule_config)
+    optimizer, _ = build_optimizer(task.student, task.optimizer_config, task.schedule_config, fused=True)
     with rehearsal:
         with autocast("cpu", torch.bfloat16):
             output = task.training_step(batch, 0)

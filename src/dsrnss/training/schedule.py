@@ -182,9 +182,12 @@ def build_optimizer(
     optimizer: OptimizerConfig,
     schedule: ScheduleConfig,
     criterion: nn.Module | None = None,
+    *,
+    fused: bool = False,
 ) -> tuple[AdamW, LambdaLR]:
-    """AdamW over the groups and its schedule, which moves once a step."""
-    adamw = AdamW(parameter_groups(segmentor, optimizer, criterion), lr=optimizer.lr, betas=optimizer.betas)
+    """AdamW over the groups, as one kernel where it shall be, and its schedule, which moves once a step."""
+    groups = parameter_groups(segmentor, optimizer, criterion)
+    adamw = AdamW(groups, lr=optimizer.lr, betas=optimizer.betas, fused=fused or None)
     factors: list[Callable[[int], float]] = [
         partial(lr_factor, config=schedule, base=group["lr"] or 1.0) for group in adamw.param_groups
     ]

@@ -186,7 +186,11 @@ class AdaptationTask(L.LightningModule):
         schedule = self.schedule_config
         if schedule.max_steps is None:
             schedule = replace(schedule, max_steps=int(self.trainer.estimated_stepping_batches))
-        optimizer, scheduler = build_optimizer(self.student, self.optimizer_config, schedule, self.method.criterion)
+        # fused, a gradient scaler need not be asked by the host whether to step, but nobody can clip
+        fused = self.device.type == "cuda" and not (self._scaled and self.trainer.gradient_clip_val)
+        optimizer, scheduler = build_optimizer(
+            self.student, self.optimizer_config, schedule, self.method.criterion, fused=fused
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def setup(self, stage: str) -> None:
@@ -261,8 +265,12 @@ class AdaptationTask(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Refuse losses and gradients that are not finite; gradients that a scaler made so are its own affair."""
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        self.guard.check(self, self.student, optimizer, self.global_step, scaled=scaled)
+        self.guard.check(self, self.student, optimizer, self.global_step, scaled=self._scaled)
+
+    @property
+    def _scaled(self) -> bool:
+        """Whether a gradient scaler watches the gradients, as in 16-mixed precision."""
+        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
 
     # --- evaluation ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,10 @@ CHUNKS = {"cpu": 2**9, "cuda": 2**15}
 """Pixels whose correlation images the uncertainty decoder reads at a time: as many as a cache holds, or fill a GPU."""
 
 
+SLOPE = 0.1
+"""Of the activation of all decoders."""
+
+
 class ConvNorm(nn.Module):
     """Convolution without bias and batch norm; leaky ReLU where asked for."""
 
@@ -23,12 +27,12 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) -> (B, channels, H', W'), smaller by kernel - 1 if not padded."""
         x = self.bn(self.conv(x))
-        return leaky(x) if self.act else x
+        return F.leaky_relu_(x, SLOPE) if self.act else x
 
 
 def leaky(x: Tensor) -> Tensor:
-    """The activation of all decoders."""
-    return F.leaky_relu(x, 0.1)
+    """The activation of all decoders, where its input is needed again."""
+    return F.leaky_relu(x, SLOPE)
 
 
 class FlowDecoder(nn.Module):

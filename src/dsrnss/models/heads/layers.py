@@ -19,7 +19,8 @@ class ConvModule(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, H, W)."""
-        return F.relu(self.bn(self.conv(features)))
+        # in place: what a batch norm gives is needed by no backward pass
+        return F.relu_(self.bn(self.conv(features)))
 
 
 class LinearEmbedding(nn.Module):
