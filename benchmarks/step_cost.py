@@ -1,7 +1,8 @@
 """What one training step costs: user + system CPU seconds and peak memory, the optimiser's step included.
 
 Usage: `python benchmarks/step_cost.py [--backbone mit_b0] [--size 512] [--options '{"channels_last": true}']`. HRDA
-with a DAFormer head, UAWarpC with random weights, 2 source + 2 target + 2 reference images; the first step is not counted.
+with a DAFormer head, UAWarpC with random weights, 2 source + 2 target + 2 reference images; the first step is
+not counted.
 
 With `--against SRC` the sources of another checkout take turns with these, each step in a process of its own, since
 machines are noisy; the last line is the ratio.
