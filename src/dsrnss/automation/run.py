@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,7 @@ class _Adaptation:
         network = like(pretrained.segmentor.config, request.weights)
         plan, network = choose(self.day, self.night, given, (request.weights, network))
         seen = pretrained.label_space.names == self.day.build().label_space.names
-        return plan, network, request.weights if seen else None
+        return (replace(plan, day_steps=0), network, request.weights) if seen else (plan, network, None)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
