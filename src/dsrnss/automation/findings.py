@@ -144,6 +144,8 @@ def report_of(
     assert chosen is not None
     by = "consistency with itself" if val is None else "the mean IoU on the labelled night pictures"
     notes = [f"The network is that of step {chosen.step} of {plan.steps}, the best one by {by}."]
+    if not chosen.step:
+        notes = [f"Nothing was gained: by {by} no step of the adaptation was better than the network it began from."]
     if val is None:
         notes.append("Consistency says that a network has not collapsed, not that it is right.")
     elif found.scores:

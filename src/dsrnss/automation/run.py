@@ -258,6 +258,8 @@ class _Adaptation:
         best = next(callback for callback in callbacks if isinstance(callback, BestNetwork))
         if best.kept is None or best.best is None:
             raise CheckpointError(f"'{self.out}' holds no adapted network: begin again in another folder.")
+        if not best.best.step:
+            _log.warning("no step of the adaptation was better than the network it began from, which is kept.")
         before, after = load_pretrained(weights), load_pretrained(best.kept)
         networks = {SOURCE_ONLY: before.segmentor, ADAPTED: after.segmentor}
         night, val = self._at_size(plan, self.night), None if self.val is None else self._at_size(plan, self.val)
