@@ -38,7 +38,7 @@ def scores(monkeypatch):
 def test_the_network_of_the_best_look_is_kept(tmp_path, scores):
     scores += [0.3, 0.5, 0.4, 0.5, 0.2]
     seen = {}
-    callback = BestNetwork(every=2)
+    callback = BestNetwork(every=2, margin=0)
     take = callback._take
     callback._take = lambda trainer, module, score: (  # type: ignore[method-assign]
         seen.update({trainer.global_step: {k: v.clone() for k, v in module.student.state_dict().items()}}),
@@ -49,6 +49,16 @@ def test_the_network_of_the_best_look_is_kept(tmp_path, scores):
     assert callback.best == Check(2, 0.5) and callback.kept is not None
     kept = load_pretrained(callback.kept).segmentor.state_dict()
     assert all(torch.equal(value, seen[2][key]) for key, value in kept.items())
+
+
+@pytest.mark.parametrize(
+    "margin, step, given", [(0.01, 6, [0.5, 0.49, 0.499, 0.496, 0.494]), (0, 0, [0.5, 0.49, 0.499, 0.5, 0.4])]
+)
+def test_of_networks_that_hardly_differ_the_later_one_is_kept(tmp_path, scores, margin, step, given):
+    scores += given
+    callback = BestNetwork(every=2, margin=margin)
+    fit(tmp_path, callback)
+    assert callback.best is not None and callback.best.step == step
 
 
 def test_a_collapse_ends_training(tmp_path, scores):

@@ -61,24 +61,39 @@ class BestNetwork(L.Callback):
         pictures: Pictures of the target to look at, evenly spread.
         patience: Looks in a row that each found the network worse, after which training stops; None: never.
         tolerance: How much worse than the best it must be by then, as a share of the best.
+        margin: Of networks that differ by less, as a share of the best, the later one is kept; 0 where labels decide.
 
     Attributes:
         checks: All looks so far; the first one is before any step.
         kept: File of the best network, None: none yet.
     """
 
-    def __init__(self, every: int = 50, pictures: int = 32, patience: int | None = 3, tolerance: float = 0.1) -> None:
+    def __init__(
+        self,
+        every: int = 50,
+        pictures: int = 32,
+        patience: int | None = 3,
+        tolerance: float = 0.1,
+        margin: float = 0.01,
+    ) -> None:
         check_range("BestNetwork.every", every, 1)
         check_range("BestNetwork.pictures", pictures, 1)
         check_range("BestNetwork.tolerance", tolerance, 0, 1)
         self.every, self.pictures, self.patience, self.tolerance = every, pictures, patience, tolerance
+        check_range("BestNetwork.margin", margin, 0, 1)
+        self.margin = self._margin = margin
         self.checks: list[Check] = []
         self.kept: Path | None = None
 
     @property
     def best(self) -> Check | None:
-        """The best look so far; of equal ones the first."""
-        return max(self.checks, key=lambda check: check.score, default=None)
+        """The look whose network is kept: the last one that was as good as all before it, up to the margin."""
+        found: Check | None = None
+        highest = 0.0
+        for check in self.checks:
+            found = check if found is None or check.score > (1 - self._margin) * highest else found
+            highest = max(highest, check.score)
+        return found
 
     @property
     def collapsed(self) -> bool:
@@ -90,7 +105,7 @@ class BestNetwork(L.Callback):
             return False
         scores = [check.score for check in self.checks[-self.patience - 1 :]]
         falls = all(later < earlier for earlier, later in pairwise(scores))
-        return falls and scores[-1] < (1 - self.tolerance) * self.best.score
+        return falls and scores[-1] < (1 - self.tolerance) * max(check.score for check in self.checks)
 
     def state_dict(self) -> dict[str, Any]:
         """The looks and the file, for the checkpoint."""
@@ -101,6 +116,10 @@ class BestNetwork(L.Callback):
         """Go on from there."""
         self.checks = [Check(**check) for check in state_dict["checks"]]
         self.kept = None if state_dict["kept"] is None else Path(state_dict["kept"])
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See whether labels decide."""
+        self._margin = 0.0 if _validates(trainer) else self.margin
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at what training begins from.
@@ -147,7 +166,7 @@ class BestNetwork(L.Callback):
     def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, score: float) -> None:
         before = self.best
         self.checks.append(Check(trainer.global_step, score))
-        if before is None or score > before.score:
+        if self.best is self.checks[-1]:
             self._keep(trainer, pl_module)
         for logger in trainer.loggers:
             logger.log_metrics({"night/score": score}, trainer.global_step)
