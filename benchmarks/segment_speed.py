@@ -1,9 +1,9 @@
 """Frames a second of `dsrnss segment` on a video: stages one after the other against stages that overlap.
 
-    OMP_NUM_THREADS=1 python benchmarks/segment_speed.py clip.mp4 [--model MODEL] [--height 96] [--frames 200] [--rounds 3]
+    OMP_NUM_THREADS=1 python benchmarks/segment_speed.py clip.mp4 [--model MODEL] [--height 96] [--frames 200]
 
-Both loops are the same code, decoding and writing of labels and overlay included; in the first, what would be a thread is
-called at once. Prints the best of some rounds, which alternate. Needs a machine with nothing else to do.
+Both loops are the same code, decoding and writing of labels and overlay included; in the first, what would be a thread
+is called at once. Prints the best of some rounds, which alternate. Needs a machine with nothing else to do.
 """
 
 import argparse
