@@ -5,7 +5,8 @@ Importing this imports no torch: a model in an ONNX file runs without it.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dsrnss.errors import CheckpointError, ConfigError, ImageError
-from dsrnss.inference.engine import Engine, Scores, Smoothing
+from dsrnss.inference.engine import Engine, Scores
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
 from dsrnss.models.config import is_whole
@@ -182,44 +183,49 @@ class Segmenter:
         name = name or (Path(image).stem if isinstance(image, (str, Path)) else "picture")
         return self.segment([_as_picture(image, name)], [name])[0]
 
-    def segment(
-        self, pictures: Sequence[Image.Image], names: Sequence[str], smoothing: Smoothing | None = None
-    ) -> list[Segmentation]:
+    def segment(self, pictures: Sequence[Image.Image], names: Sequence[str]) -> list[Segmentation]:
         """Segment pictures that pass the network as one batch.
 
         Args:
             pictures: Upright RGB, all of the same working size.
             names: What to call each.
-            smoothing: Of pictures that are frames following each other, what averages them.
 
         Raises:
             ImageError: If they do not fit in the device's memory.
         """
+        batch = self.scores(pictures, names[0])
+        return [self.labelled(*item) for item in zip(batch, pictures, names, strict=True)]
+
+    def scores(self, pictures: Sequence[Image.Image], name: str) -> Scores:
+        """The first half of `segment`: (B, C, h, w) logits at the working size, as the engine holds them."""
         batch = np.stack([self.scaled(picture) for picture in pictures])
-        results = []
+        with self._memory_told(name):
+            scores = self.engine.scores(batch, self.window)
+            if not self.flip:
+                return scores
+            mirrored = self.engine.scores(np.ascontiguousarray(batch[:, :, ::-1]), self.window)
+            return self.engine.mixed(scores, self.engine.mirrored(mirrored), 0.5)
+
+    def labelled(self, scores: Scores, picture: Image.Image, name: str) -> Segmentation:
+        """The second half of `segment`: labels at a picture's own size of its logits (C, h, w)."""
+        with self._memory_told(name):
+            labels, confidence = self.engine.label(scores, (picture.height, picture.width))
+        return Segmentation(labels, confidence, self.label_space, picture, name)
+
+    @contextmanager
+    def _memory_told(self, name: str) -> Iterator[None]:
         try:
-            for scores, picture, name in zip(self._scores(batch), pictures, names, strict=True):
-                averaged = scores if smoothing is None else smoothing(scores)
-                labels, confidence = self.engine.label(averaged, (picture.height, picture.width))
-                results.append(Segmentation(labels, confidence, self.label_space, picture, name))
+            yield
         except MemoryError as error:
             raise ImageError(
-                f"'{names[0]}' needs more memory than {self.device} has free: lower the height, or give a window."
+                f"'{name}' needs more memory than {self.device} has free: lower the height, or give a window."
             ) from error
-        return results
 
     def scaled(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
         """A picture as the network sees it: (h, w, 3) RGB at its working size."""
         height, width = self.working_size((picture.height, picture.width))
         # reducing_gap shrinks huge photographs by whole factors first: much faster, no visible difference
         return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
-
-    def _scores(self, batch: npt.NDArray[np.uint8]) -> Scores:
-        scores = self.engine.scores(batch, self.window)
-        if not self.flip:
-            return scores
-        mirrored = self.engine.scores(np.ascontiguousarray(batch[:, :, ::-1]), self.window)
-        return self.engine.mixed(scores, self.engine.mirrored(mirrored), 0.5)
 
     def logits(
         self,

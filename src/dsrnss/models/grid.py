@@ -9,6 +9,11 @@ from dsrnss.errors import ConfigError
 from dsrnss.models.config import is_whole
 
 
+def divided_up(number: int, by: int) -> int:
+    """A quotient, rounded up; not by negative numbers, whose quotients ONNX rounds another way than Python."""
+    return (number + by - 1) // by
+
+
 def pixel_pair(name: str, value: object) -> tuple[int, int]:
     """A height and a width.
 

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dsrnss.errors import ConfigError
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.contract import channels_of
+from dsrnss.models.grid import divided_up
 from dsrnss.models.heads.segformer import SegFormerHead
 from dsrnss.models.segmentor import Detail, Segmentor, SegmentorOutput
 from dsrnss.models.windows import pad_image
@@ -157,7 +158,7 @@ def _on_grid(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def _grid(images: Tensor) -> tuple[int, int]:
-    return -(-images.shape[-2] // HEAD_STRIDE), -(-images.shape[-1] // HEAD_STRIDE)
+    return divided_up(images.shape[-2], HEAD_STRIDE), divided_up(images.shape[-1], HEAD_STRIDE)
 
 
 def _double(shape: torch.Size) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsrnss.errors import ConfigError
-from dsrnss.models.grid import sliding_windows
+from dsrnss.models.grid import divided_up, sliding_windows
 
 
 def pad_image(images: Tensor, smallest: int, multiple: int = 1) -> Tensor:
@@ -28,7 +28,8 @@ def pad_image(images: Tensor, smallest: int, multiple: int = 1) -> Tensor:
 
 def _to_pad(side: int, smallest: int, multiple: int) -> Any:
     """Pixels that a side lacks; while a graph is made that is a symbol."""
-    return -(-torch.sym_max(side, smallest) // multiple) * multiple - side
+    least: Any = torch.sym_max(side, smallest)
+    return divided_up(least, multiple) * multiple - side
 
 
 def slide(

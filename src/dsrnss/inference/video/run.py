@@ -1,4 +1,4 @@
-"""Segmenting a video: decoding, network and encoding overlap, and what was done survives a killed run."""
+"""Segmenting a video: decoding, network, labels and encoding overlap, and what was done survives a killed run."""
 
 import shutil
 import time
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.errors import ImageError
-from dsrnss.inference.engine import Smoothing
+from dsrnss.inference.engine import Scores, Smoothing
 from dsrnss.inference.results import Segmentation
 from dsrnss.inference.segmenter import MAX_MEGAPIXELS, Segmenter
 from dsrnss.inference.sources import FRAMES, VIDEO_OUTPUTS
@@ -41,7 +41,7 @@ class VideoOptions:
         settings: What else the results depend on.
         begin: Called with the frames in all, as far as they are known, and those that were done before.
         advance: Called after each frame.
-        show: Called with each result, in this thread; it returns whether to go on.
+        show: Called with the newest result now and then, in this thread; it returns whether to go on.
     """
 
     kinds: Sequence[str]
@@ -111,16 +111,23 @@ def _segment(segmenter: Segmenter, reader: VideoReader, work: WorkFolder, option
     total = reader.frame_count
     options.begin(None if total is None else max(total, done), done)
     frames = ReadAhead(reader.frames(skip=done), _WAITING, newest=reader.live)
+    shown: list[Segmentation] = []
+
+    def label(scored: _Scored) -> None:
+        result = segmenter.labelled(scored.scores, scored.frame.picture, reader.name)
+        shown[:] = [result]
+        writer.put(_Done(scored.frame, result, scored.state))
+
     try:
-        with frames as read, WriteBehind(chunks.write, _WAITING) as writer:
+        with frames as read, WriteBehind(chunks.write, _WAITING) as writer, WriteBehind(label, 1) as labeller:
             try:
                 for batch in _batches(read, options.batch_size):
-                    names = [reader.name] * len(batch)
-                    results = segmenter.segment([frame.picture for frame in batch], names, smoothing)
-                    for frame, result in zip(batch, results, strict=True):
+                    scores = segmenter.scores([frame.picture for frame in batch], reader.name)
+                    for frame, own in zip(batch, scores, strict=True):
                         done += 1
-                        writer.put(_Done(frame, result, smoothing.state() if done % CHUNK_FRAMES == 0 else None))
-                    if not all([options.show(result) for result in results]):
+                        own = smoothing(own)
+                        labeller.put(_Scored(frame, own, None if done % CHUNK_FRAMES else smoothing.state()))
+                    if shown and not options.show(shown[0]):
                         raise KeyboardInterrupt
             except KeyboardInterrupt:
                 if not reader.stream:
@@ -144,8 +151,17 @@ def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
 
 
 @dataclass(frozen=True)
-class _Done:
+class _Scored:
     """A frame that passed the network, and, at the end of a chunk, what smoothing goes on with."""
+
+    frame: Frame
+    scores: Scores
+    state: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A frame with its labels."""
 
     frame: Frame
     result: Segmentation

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrnss.errors import ConfigError, did_you_mean
+from dsrnss.models.grid import divided_up
 from dsrnss.models.windows import pad_image
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
@@ -97,7 +98,7 @@ class TimmEncoder(nn.Module):
         maps = maps if self.pyramid is None else self.pyramid(maps)
         height, width = images.shape[-2:]
         return [
-            feature[..., : -(-height // stride), : -(-width // stride)]
+            feature[..., : divided_up(height, stride), : divided_up(width, stride)]
             for feature, stride in zip(maps, self.strides, strict=True)
         ]
 
