@@ -37,6 +37,8 @@ def measure(path: str, night: SegmentationDataset, val: SegmentationDataset, pic
         "network": path,
         "mean IoU": evaluate(network, val, 1).mean_iou,
         "consistency": found.consistency,
+        "information": found.information,
+        "score": found.score,
         "confidence": found.confidence,
         "agreement": agreement(network, images),
     }
@@ -85,7 +87,7 @@ def main() -> None:
             print(", ".join(f"{key} {v if isinstance(v, str) else f'{100 * v:.1f}'}" for key, v in rows[-1].items()))
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
-    for key in ("consistency", "confidence", "agreement"):
+    for key in ("score", "consistency", "information", "confidence", "agreement"):
         found = rank_correlation([float(row[key]) for row in rows], [float(row["mean IoU"]) for row in rows])
         print(f"rank correlation of {key} with the mean IoU over {len(rows)} networks: {found:+.2f}")
 

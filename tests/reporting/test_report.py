@@ -192,7 +192,7 @@ def unlabelled(make_report, make_panel):
     number = report.label_space.num_classes
     even = np.full(number, 1 / number)
     first = np.eye(number)[0]
-    found = {"source-only": Unlabelled(0.25, 0.5, first), "adapted": Unlabelled(0.5, 0.75, even)}
+    found = {"source-only": Unlabelled(0.25, 0.4, 0.5, first), "adapted": Unlabelled(0.5, 0.6, 0.75, even)}
     return dataclasses.replace(report, scores={}, unlabelled=found, day_shares=even)
 
 

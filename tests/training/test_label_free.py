@@ -31,6 +31,7 @@ def test_a_network_that_says_one_thing_everywhere_gets_the_share_of_one_class():
     found = label_free(Says(lambda images: left_half(images) * 0), IMAGES, 3)
     assert found.consistency == pytest.approx(1 / 3)
     assert found.shares.tolist() == [1, 0, 0]
+    assert found.information == pytest.approx(0, abs=1e-6) and found.score == pytest.approx(0, abs=1e-6)
 
 
 def test_what_changes_under_a_mirror_is_not_consistent():
@@ -48,3 +49,12 @@ def test_what_no_view_changes_is_consistent():
     found = label_free(Says(rows), [torch.zeros(1, 3, 48, 48)], 3)
     assert found.consistency == pytest.approx(1, abs=0.05)
     assert 0.99 < found.confidence <= 1
+    assert 0.95 < found.information <= 1, "three classes, each as often as the others, and hardly a doubt"
+
+
+def test_who_is_never_sure_says_nothing():
+    class Unsure:
+        def predict(self, images: Tensor) -> Tensor:
+            return torch.zeros(images.shape[0], 4, *images.shape[-2:])
+
+    assert label_free(Unsure(), IMAGES, 4).information == pytest.approx(0, abs=1e-6)

@@ -71,7 +71,7 @@ class Found:
 
 def _unlabelled(network: Segmentor, night: SegmentationDataset) -> Unlabelled:
     found = label_free(network, _pictures(night), network.config.num_classes)
-    return Unlabelled(found.consistency, found.confidence, found.shares)
+    return Unlabelled(found.consistency, found.information, found.confidence, found.shares)
 
 
 def _pictures(night: SegmentationDataset) -> Iterator[Tensor]:
@@ -142,12 +142,12 @@ def report_of(
     """The page of a run."""
     chosen = best.best
     assert chosen is not None
-    by = "consistency with itself" if val is None else "the mean IoU on the labelled night pictures"
+    by = "consistency and information" if val is None else "the mean IoU on the labelled night pictures"
     notes = [f"The network is that of step {chosen.step} of {plan.steps}, the best one by {by}."]
     if not chosen.step:
         notes = [f"Nothing was gained: by {by} no step of the adaptation was better than the network it began from."]
     if val is None:
-        notes.append("Consistency says that a network has not collapsed, not that it is right.")
+        notes.append("Consistency and information say that a network has not collapsed, not that it is right.")
     elif found.scores:
         notes.append("The labelled night pictures chose the network: its score on them is a little too high.")
     notes.append("This is one run with one seed. Another seed moves the mean IoU by a point or two.")

@@ -62,11 +62,13 @@ class Unlabelled:
 
     Args:
         consistency: Mean IoU of its predictions on pictures and on changed views of them.
+        information: Mutual information of pixel and class, as a share of the most there can be.
         confidence: Mean of its highest probability.
         shares: (C,) share of the pixels that it calls each class.
     """
 
     consistency: float
+    information: float
     confidence: float
     shares: npt.NDArray[np.float64]
 

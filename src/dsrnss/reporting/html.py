@@ -124,6 +124,7 @@ def _headlines(report: RunReport) -> list[Row]:
         consistent = "agreement with itself on mirrored, darker and smaller pictures, mean IoU of all classes"
         return [
             _unlabelled_row(report, "Consistency", "consistency", consistent),
+            _unlabelled_row(report, "Information", "information", "sure of each pixel, and yet many classes"),
             _unlabelled_row(report, "Confidence", "confidence", "mean probability of the class that is chosen"),
         ]
     space = report.label_space

@@ -81,6 +81,7 @@ def _scores(name: str, scores: Scores, names: tuple[str, ...]) -> dict[str, Any]
 def _unlabelled(found: Unlabelled, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         "consistency": _number(found.consistency),
+        "information": _number(found.information),
         "confidence": _number(found.confidence),
         "shares": _by_class(found.shares, names),
     }

@@ -1,10 +1,13 @@
-"""How good a network is on pictures without labels: how far it agrees with itself on changed views of them.
+"""How good a network is on pictures without labels: whether it agrees with itself, and how much it says.
 
 A network that has understood a street says the same of its mirror image, of a darker copy and of a smaller one. Plain
 agreement is highest where everything is called road; so it is measured class by class, as the mean IoU of the
-predictions on two views over *all* classes, of which one that is never predicted counts 0.
+predictions on two views over *all* classes, of which one that is never predicted counts 0. That alone would hold on to
+classes which the pictures do not show; so it is multiplied by the mutual information of picture and class: predictions
+that are sure of each pixel and yet name many classes.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -30,13 +33,20 @@ class LabelFree:
 
     Attributes:
         consistency: Mean IoU of the predictions on a picture and on its views, 0 to 1.
+        information: Entropy of the mean prediction less the mean entropy, over the logarithm of C, 0 to 1.
         confidence: Mean of the highest probability.
         shares: (C,) share of the pixels that is called each class.
     """
 
     consistency: float
+    information: float
     confidence: float
     shares: npt.NDArray[np.float64]
+
+    @property
+    def score(self) -> float:
+        """By which networks of one training are compared."""
+        return self.consistency * self.information
 
 
 View = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
@@ -71,11 +81,15 @@ def label_free(network: Network, images: Iterable[Tensor], number: int) -> Label
         images: Batches (B, 3, H, W), normalised, of any size.
         number: Of classes.
     """
-    agreement, confidences, pixels = ConfusionMatrix(number), 0.0, 0
+    agreement, confidences, entropies, pixels = ConfusionMatrix(number), 0.0, 0.0, 0
+    means = torch.zeros(number, dtype=torch.float64)
     for batch in images:
-        best = network.predict(batch).softmax(1).max(1)
+        probabilities = network.predict(batch).softmax(1)
+        best = probabilities.max(1)
         agreement = agreement.to(batch.device)
         confidences += float(best.values.sum())
+        entropies += float(torch.special.entr(probabilities).sum())
+        means += probabilities.double().sum((0, 2, 3)).cpu()
         pixels += best.values.numel()
         for change, back in VIEWS:
             logits = back(network.predict(change(batch)))
@@ -83,7 +97,9 @@ def label_free(network: Network, images: Iterable[Tensor], number: int) -> Label
                 logits = F.interpolate(logits, batch.shape[-2:], mode="bilinear", align_corners=False)
             agreement.update(logits.argmax(1), best.indices)
     counts = agreement.compute()[:, :number].double().cpu().numpy()
-    return LabelFree(_mean_iou(counts), confidences / max(pixels, 1), counts.sum(1) / max(counts.sum(), 1))
+    pixels = max(pixels, 1)
+    information = float(torch.special.entr(means / pixels).sum() - entropies / pixels) / math.log(max(number, 2))
+    return LabelFree(_mean_iou(counts), information, confidences / pixels, counts.sum(1) / max(counts.sum(), 1))
 
 
 def _mean_iou(counts: npt.NDArray[np.float64]) -> float:

@@ -29,7 +29,7 @@ def scores(monkeypatch):
     found = []
 
     def say(*_):
-        return type("Found", (), {"consistency": found.pop(0)})()
+        return type("Found", (), {"score": found.pop(0)})()
 
     monkeypatch.setattr(best_network, "label_free", say)
     return found
@@ -63,7 +63,7 @@ def test_of_networks_that_hardly_differ_the_later_one_is_kept(tmp_path, scores, 
 
 def test_a_collapse_ends_training(tmp_path, scores):
     scores += [0.3, 0.5, 0.44, 0.46, 0.44, 0.4, 0.3]
-    callback = BestNetwork(every=1, patience=3)
+    callback = BestNetwork(every=1, patience=3, tolerance=0.1)
     cli = fit(tmp_path, callback)
     assert cli.trainer.global_step == 6 and callback.collapsed and callback.best == Check(1, 0.5)
 

@@ -30,7 +30,7 @@ class Check:
 
     Attributes:
         step: Optimiser steps before it.
-        score: The mean IoU of validation sets with labels; without such, the consistency (see `label_free`).
+        score: The mean IoU of validation sets with labels; without such, the score of `label_free`.
     """
 
     step: int
@@ -54,7 +54,7 @@ class BestNetwork(L.Callback):
     """Looks at the adapted network now and then, keeps the best one, and stops where it only gets worse.
 
     Self-training can collapse: classes vanish one after another while the loss falls. Where the experiment has labelled
-    validation sets their mean IoU decides; else the network's consistency on pictures of the target set does.
+    validation sets their mean IoU decides; else the score of `label_free` on pictures of the target set does.
 
     Args:
         every: Steps between two looks without labels; with them, validation is the look.
@@ -73,7 +73,7 @@ class BestNetwork(L.Callback):
         every: int = 50,
         pictures: int = 32,
         patience: int | None = 3,
-        tolerance: float = 0.1,
+        tolerance: float = 0.3,
         margin: float = 0.01,
     ) -> None:
         check_range("BestNetwork.every", every, 1)
@@ -153,7 +153,7 @@ class BestNetwork(L.Callback):
             raise ConfigError("BestNetwork looks at the target set, and there is none: give data.target or data.val.")
         with _evaluating(pl_module) as network:
             found = label_free(network, self._batches(target, pl_module), _task(pl_module).label_space.num_classes)
-        self._take(trainer, pl_module, found.consistency)
+        self._take(trainer, pl_module, found.score)
 
     def _batches(self, target: SegmentationDataset, pl_module: L.LightningModule) -> Iterator[Tensor]:
         view, count = EvalView(target), min(self.pictures, len(target))
