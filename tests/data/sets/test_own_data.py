@@ -43,12 +43,12 @@ def pictures(tmp_path, monkeypatch):
                 Image.fromarray(kinds[folder].astype(np.uint8)).save(tmp_path / root / folder / f"{n}.png")
         if "labels" in folders:
             (tmp_path / root / "labels.yaml").write_text(block("yaml"))
-    (tmp_path / "own.yaml").write_text(block("yaml", 1))
+    (tmp_path / "own.yaml").write_text(block("yaml", 2))
     return tmp_path
 
 
 def test_the_experiment_of_the_page_is_short():
-    assert len(block("yaml", 1).splitlines()) <= 20
+    assert len(block("yaml", 2).splitlines()) <= 20
 
 
 @pytest.mark.parametrize("references", [True, False])
