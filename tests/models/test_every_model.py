@@ -127,6 +127,7 @@ def test_exports(network: Segmentor) -> None:
     assert [f.shape for f in features] == [f.shape for f in expected.features]
 
 
+@pytest.mark.slow
 def test_one_export_takes_every_size(network: Segmentor, tmp_path: Path) -> None:
     export(Segmenter(network.eval(), CITYSCAPES, device="cpu"), tmp_path / "model.pt2", "torch-export")
     program = load_program(tmp_path / "model.pt2")
