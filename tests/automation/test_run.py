@@ -88,17 +88,16 @@ def start(*more: str) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "stage, number", [("day", signal.SIGKILL), ("config", signal.SIGKILL), ("config", signal.SIGINT)]
-)
-def test_the_same_command_goes_on_where_it_was_stopped(here, stage, number):
+def test_the_same_command_goes_on_where_it_was_stopped(here):
     dsrnss.adapt("day", "night", "whole", **TINY)
-    process = start()
-    while process.poll() is None and not list((here / "run").rglob(f"lightning_logs/{stage}/*/checkpoints/last.ckpt")):
-        time.sleep(0.01)
-    os.killpg(process.pid, number)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
+    for stage, number in (("day", signal.SIGKILL), ("config", signal.SIGINT)):
+        process = start()
+        checkpoint = f"lightning_logs/{stage}/*/checkpoints/last.ckpt"
+        while process.poll() is None and not list((here / "run").rglob(checkpoint)):
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
     process = start()
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
