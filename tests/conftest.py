@@ -1,6 +1,7 @@
 """Settings shared by all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,6 +11,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+# tests that are started in the background inherit that Ctrl-C is ignored; the commands that they start must not
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # one thread: the pictures of the tests are too small for two, and results do not depend on the machine
 torch.set_num_threads(1)
 # rendering and the first call of torch are slow now and then; that is no failure
