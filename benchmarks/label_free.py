@@ -16,13 +16,11 @@ import numpy as np
 import torch
 
 from dsrnss import load_pretrained
-from dsrnss.automation.findings import spread
 from dsrnss.automation.sets import labelled_set, night_set
 from dsrnss.data import SynthNight
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.loading import EvalView
 from dsrnss.training.evaluation import evaluate
-from dsrnss.training.label_free import VIEWS, label_free
+from dsrnss.training.label_free import VIEWS, label_free, night_pictures
 
 Row = dict[str, float | str]
 
@@ -30,8 +28,7 @@ Row = dict[str, float | str]
 def measure(path: str, night: SegmentationDataset, val: SegmentationDataset, pictures: int) -> Row:
     """All numbers of one network."""
     network = load_pretrained(path).segmentor
-    view = EvalView(night)
-    images = [view[index]["image"][None] for index in spread(len(night), pictures)]
+    images = list(night_pictures(night, pictures))
     found = label_free(network, images, network.config.num_classes)
     return {
         "network": path,

@@ -78,8 +78,10 @@ class Bench:
         if not day.exists():
             network = self.fit("day", experiments.day_experiment(self.plan, self.network, self.day, self.seed))[0]
             save_pretrained(network, day, self.day.build().label_space)
-        self.score("source-only", load_pretrained(day).segmentor)
-        self.score("adabn", adapt_batch_norm(load_pretrained(day).segmentor, self.sized(self.night).build()))
+        if not self.result("source-only").exists():
+            self.score("source-only", load_pretrained(day).segmentor)
+        if not self.result("adabn").exists():
+            self.score("adabn", adapt_batch_norm(load_pretrained(day).segmentor, self.sized(self.night).build()))
         for recipe in recipes:
             if not self.result(recipe).exists():
                 experiment = experiments.night_experiment(
@@ -109,8 +111,6 @@ class Bench:
 
     def score(self, recipe: str, network: Segmentor, checks: Any = (), last: Segmentor | None = None) -> None:
         """Measure a network by day and at night, at the size of the labels, and write it down."""
-        if self.result(recipe).exists():
-            return
         sets = {"day": labelled_set(self.args.day_test), "night": labelled_set(self.args.night_val)}
         found = {key: self.measured(network, choice) for key, choice in sets.items()}
         row = {

@@ -84,6 +84,11 @@ def scores(counts: npt.NDArray[np.int64], label_space: LabelSpace) -> Scores:
     )
 
 
+def mean_iou(confusion: npt.NDArray[np.int64]) -> float:
+    """Mean IoU over all classes of (C, C) pixel counts; one that occurs nowhere counts 0."""
+    return float(np.nan_to_num(_overlap(confusion, np.zeros((len(confusion), 2), np.int64))).mean())
+
+
 def _overlap(pairs: npt.NDArray[np.int64], invalid: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(TP + TI) / (TP + TI + FP + FN + FI) of each class; without invalid pixels the IoU.
 
@@ -94,6 +99,28 @@ def _overlap(pairs: npt.NDArray[np.int64], invalid: npt.NDArray[np.int64]) -> np
     hits = (np.diag(pairs) + invalid[:, 0]).astype(np.float64)
     union = pairs.sum(0) + pairs.sum(1) - np.diag(pairs) + invalid.sum(1)
     return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class LabelFree:
+    """What can be said of a network without labels.
+
+    Attributes:
+        consistency: Mean IoU of the predictions on pictures and on changed views of them, 0 to 1.
+        information: Entropy of the mean prediction less the mean entropy, over the logarithm of C, 0 to 1.
+        confidence: Mean of the highest probability.
+        shares: (C,) share of the pixels that is called each class.
+    """
+
+    consistency: float
+    information: float
+    confidence: float
+    shares: npt.NDArray[np.float64]
+
+    @property
+    def score(self) -> float:
+        """By which networks of one training are compared."""
+        return self.consistency * self.information
 
 
 class ConfusionMatrix(Metric):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from dsrnss.errors import ConfigError, OutputError
+from dsrnss.metrics import LabelFree
 from dsrnss.reporting import report as module
-from dsrnss.reporting.content import Curve, Panel, Unlabelled
+from dsrnss.reporting.content import Curve, Panel
 from dsrnss.reporting.report import write_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -192,7 +193,7 @@ def unlabelled(make_report, make_panel):
     number = report.label_space.num_classes
     even = np.full(number, 1 / number)
     first = np.eye(number)[0]
-    found = {"source-only": Unlabelled(0.25, 0.4, 0.5, first), "adapted": Unlabelled(0.5, 0.6, 0.75, even)}
+    found = {"source-only": LabelFree(0.25, 0.4, 0.5, first), "adapted": LabelFree(0.5, 0.6, 0.75, even)}
     return dataclasses.replace(report, scores={}, unlabelled=found, day_shares=even)
 
 

@@ -3,28 +3,27 @@
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from dsrnss.automation.plan import Plan
-from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.loading import EvalView
+from dsrnss.data.base import SegmentationDataset, spread
 from dsrnss.labels import LabelSpace
-from dsrnss.metrics import Scores
+from dsrnss.metrics import LabelFree, Scores
 from dsrnss.models.segmentor import Segmentor
-from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, Curve, Panel, RunReport, Unlabelled
+from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, Curve, Panel, RunReport
+from dsrnss.reporting.findings import followed_curve, panels
 from dsrnss.reporting.machine import machine
 from dsrnss.training.callbacks.best_network import BestNetwork
 from dsrnss.training.callbacks.history import FOLLOWED
 from dsrnss.training.checkpoints import LOGS
 from dsrnss.training.evaluation import evaluate, predict
-from dsrnss.training.label_free import label_free
+from dsrnss.training.label_free import label_free, night_pictures
 
 PANELS = 8
 LOOKED_AT = 32
@@ -45,7 +44,7 @@ class Found:
 
     label_space: LabelSpace
     scores: Mapping[str, Scores]
-    unlabelled: Mapping[str, Unlabelled]
+    unlabelled: Mapping[str, LabelFree]
     panels: list[Panel]
 
     @classmethod
@@ -65,37 +64,17 @@ class Found:
             val: Labelled night pictures.
         """
         scores = {} if val is None else {key: evaluate(one, val, 1) for key, one in networks.items()}
-        unlabelled = {key: _unlabelled(one, night) for key, one in networks.items()}
+        unlabelled = {
+            key: label_free(one, night_pictures(night, LOOKED_AT), label_space.num_classes)
+            for key, one in networks.items()
+        }
         return cls(label_space, scores, unlabelled, _panels(networks, night if val is None else val))
-
-
-def _unlabelled(network: Segmentor, night: SegmentationDataset) -> Unlabelled:
-    found = label_free(network, _pictures(night), network.config.num_classes)
-    return Unlabelled(found.consistency, found.information, found.confidence, found.shares)
-
-
-def _pictures(night: SegmentationDataset) -> Iterator[Tensor]:
-    view = EvalView(night)
-    for index in spread(len(night), LOOKED_AT):
-        yield view[index]["image"][None]
-
-
-def spread(length: int, count: int) -> list[int]:
-    """So many indices of a list, evenly spread."""
-    count = min(length, count)
-    return [number * length // count for number in range(count)]
 
 
 def _panels(networks: Mapping[str, Segmentor], dataset: SegmentationDataset) -> list[Panel]:
     chosen = spread(len(dataset), PANELS)
     before, after = (predict(networks[key], dataset, chosen) for key in (SOURCE_ONLY, ADAPTED))
-    panels = []
-    for index, source_only, adapted in zip(chosen, before, after, strict=True):
-        sample = dataset[index]
-        image = sample["image"].permute(1, 2, 0).numpy()
-        truth = sample["label"].numpy() if "label" in sample else None
-        panels.append(Panel(sample["name"], image, truth, source_only, adapted))
-    return panels
+    return panels(dataset, chosen, before, after)
 
 
 def curves(folder: Path, best: BestNetwork) -> list[Curve]:
@@ -114,15 +93,13 @@ def curves(folder: Path, best: BestNetwork) -> list[Curve]:
                         logged[name][int(row["step"])] = float(row[key])
     found = []
     for name, points in logged.items():
-        share = "loss" not in name
-        values = [(float(step), 100 * value if share else value) for step, value in sorted(points.items())]
-        values = [(step, value) for step, value in values if not math.isnan(value)]
-        found.append(Curve(name, "%" if share else "", _smoothed(values), "pseudo-labels" if share else "loss"))
+        known = [(step, value) for step, value in sorted(points.items()) if not math.isnan(value)]
+        found.append(followed_curve(name, _smoothed(known)))
     checks = [(float(check.step), 100 * check.score) for check in best.checks]
     return [*found, Curve("what the network is chosen by", "%", checks, "night")]
 
 
-def _smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _smoothed(points: list[tuple[int, float]]) -> list[tuple[float, float]]:
     """Means of neighbours, at most `_POINTS` of them."""
     size = max(1, -(-len(points) // _POINTS))
     groups = [points[start : start + size] for start in range(0, len(points), size)]
@@ -148,7 +125,7 @@ def report_of(
         notes = [f"Nothing was gained: by {by} no step of the adaptation was better than the network it began from."]
     if val is None:
         notes.append("Consistency and information say that a network has not collapsed, not that it is right.")
-    elif found.scores:
+    else:
         notes.append("The labelled night pictures chose the network: its score on them is a little too high.")
     notes.append("This is one run with one seed. Another seed moves the mean IoU by a point or two.")
     return RunReport(

@@ -153,16 +153,17 @@ def choose(
     name = own[0] if own else given.get("network") or _fitting_network(device)
     network = own[1] if own else network_choice(name)
     side = given.get("size", network.side)
-    shapes = [size for choice in (day, night) for size in _sizes(choice.of_side(side).build())]
+    sets = [choice.of_side(side).build() for choice in (day, night)]
+    shapes = [size for dataset in sets for size in _sizes(dataset)]
     if "crop" not in given:
         given["crop"] = _crop(shapes, network.area)
     day_steps, steps = network.steps
     plan = Plan(name, side, tuple(given["crop"]), network.batch, day_steps, steps, device)
     plan = replace(plan, **{key: value for key, value in given.items() if key not in ("network", "crop")})
-    for choice, share in ((day, 1), (night, 2)):
-        if (number := len(choice.build())) < plan.batch // share:
+    for dataset, share in zip(sets, (1, 2), strict=True):
+        if len(dataset) < plan.batch // share:
             raise ConfigError(
-                f"{number} pictures are fewer than a batch of {plan.batch // share} crops: give more, or a "
+                f"{len(dataset)} pictures are fewer than a batch of {plan.batch // share} crops: give more, or a "
                 "smaller batch."
             )
     return plan, network

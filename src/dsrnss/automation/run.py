@@ -262,7 +262,8 @@ class _Adaptation:
             _log.warning("no step of the adaptation was better than the network it began from, which is kept.")
         before, after = load_pretrained(weights), load_pretrained(best.kept)
         networks = {SOURCE_ONLY: before.segmentor, ADAPTED: after.segmentor}
-        night, val = self._at_size(plan, self.night), None if self.val is None else self._at_size(plan, self.val)
+        night = self.night.of_side(plan.size).build()
+        val = None if self.val is None else self.val.of_side(plan.size).build()
         found = Found.measure(networks, after.label_space, night, val)
         card = after.card | {
             "day": self.request.day,
@@ -277,9 +278,6 @@ class _Adaptation:
         report = report_of(self.out, plan, found, best, self._command(), model, shares, val)
         page, numbers = write_report(report, self.out / REPORT)
         return Adapted(model, page, self.out / experiments.NIGHT, json.loads(numbers.read_text(encoding="utf-8")))
-
-    def _at_size(self, plan: Plan, choice: SetChoice) -> SegmentationDataset:
-        return choice.of_side(plan.size).build()
 
     def _command(self) -> str:
         """The command that repeats the run."""

@@ -82,6 +82,17 @@ def path(text: str) -> Path:
     return expanded(text)
 
 
+def add_which(parser: argparse.ArgumentParser) -> None:
+    """Add `--which`, for checkpoints that have two networks."""
+    parser.add_argument(
+        "--which",
+        choices=("student", "teacher"),
+        default="student",
+        metavar="NETWORK",
+        help="of a checkpoint that has both, the student or the teacher, its moving average (default: student)",
+    )
+
+
 def add_import(parser: argparse.ArgumentParser) -> None:
     """Add `--import`, for models made of classes of the user's own."""
     parser.add_argument(

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import add_import, import_modules, path
+from dsrnss.commands.arguments import add_import, add_which, import_modules, path
 from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import next_step
 from dsrnss.errors import CheckpointError, UsageError
@@ -34,13 +34,7 @@ def add_parser(commands: Any) -> None:
         "--format", choices=_FORMATS, default="onnx", metavar="FORMAT", help=f"{', '.join(_FORMATS)} (default: onnx)"
     )
     parser.add_argument("--out", type=path, required=True, metavar="FILE", help="file to write")
-    parser.add_argument(
-        "--which",
-        choices=("student", "teacher"),
-        default="student",
-        metavar="NETWORK",
-        help="of a .ckpt, the student or the teacher, its moving average (default: student)",
-    )
+    add_which(parser)
     add_import(parser)
     parser.set_defaults(run=run)
 

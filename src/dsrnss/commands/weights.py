@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import add_import, import_modules, import_words, path
+from dsrnss.commands.arguments import add_import, add_which, import_modules, import_words, path
 from dsrnss.commands.tables import plain_table, wide_console
 from dsrnss.console import next_step, notice
 from dsrnss.errors import ConfigError, UsageError, did_you_mean
@@ -55,7 +55,8 @@ def _add_inspect(kinds: Any) -> None:
         "Exit code 1 if any does not.",
     )
     parser.add_argument("file", metavar="FILE", help=_WHERE)
-    _add_which_and_import(parser)
+    add_which(parser)
+    add_import(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=inspect)
 
@@ -69,21 +70,11 @@ def _add_convert(kinds: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", help=_WHERE)
     parser.add_argument("out", type=path, metavar="OUT", help="folder or .safetensors file to write")
-    _add_which_and_import(parser)
+    add_which(parser)
+    add_import(parser)
     parser.add_argument("--half", action="store_true", help="store numbers in 16 bits: half the size")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=convert)
-
-
-def _add_which_and_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--which",
-        choices=("student", "teacher"),
-        default="student",
-        metavar="NETWORK",
-        help="of a checkpoint that has both, the student or the teacher, its moving average (default: student)",
-    )
-    add_import(parser)
 
 
 def list_(args: argparse.Namespace) -> int:

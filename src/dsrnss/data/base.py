@@ -164,6 +164,12 @@ def crop_sample(sample: Sample, box: Box) -> Sample:
     return cut  # type: ignore[return-value]
 
 
+def spread(length: int, count: int) -> list[int]:
+    """So many indices of a list, evenly spread; all, if it has fewer."""
+    count = min(length, count)
+    return [number * length // count for number in range(count)]
+
+
 def wanted_size(own: Size, wanted: Size | int | None) -> Size:
     """The (height, width) that a picture gets.
 

@@ -17,7 +17,7 @@ from dsrnss.data.alignment_store import AlignedPairs
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.parallel import available_cores
 from dsrnss.data.synthnight.dataset import SynthNight
-from dsrnss.demo.findings import NOTES, curves, panels
+from dsrnss.demo.findings import NOTES, curves
 from dsrnss.errors import ConfigError
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.interruption import interruptible
@@ -26,6 +26,7 @@ from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, save_pretrained
 from dsrnss.progress import ProgressDisplay
 from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, Curve, Panel, RunReport
+from dsrnss.reporting.findings import panels
 from dsrnss.reporting.machine import machine
 from dsrnss.reporting.report import write_report
 from dsrnss.reporting.tables import print_scores
@@ -154,7 +155,7 @@ class _Demo:
                 found[ORACLE] = self._oracle(adaptation, weights)
         save_pretrained(task.evaluated, self.options.out / "adapted.safetensors", task.label_space, task.card())
         shown = {key: scores for key, scores in found.items() if key != DAY}
-        report = self._report(found, night, threads, curves(history), panels(night, before, after))
+        report = self._report(found, night, threads, curves(history), panels(night, range(PANELS), before, after))
         page, _ = write_report(report, self.options.out / "report.html")
         print_scores(Console(), shown, night.label_space)
         return DemoResult(found, page)

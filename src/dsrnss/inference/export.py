@@ -4,7 +4,6 @@ Each file takes uint8 RGB pictures `image` (B, 3, H, W) and gives float32 `logit
 padding are inside. Scaling pictures, sliding windows and choosing the best class are up to whoever runs it.
 """
 
-import importlib
 import inspect
 import json
 import logging
@@ -28,6 +27,7 @@ from dsrnss.inference.onnx_engine import FORMAT, INPUT, METADATA_KEY, OUTPUT, On
 from dsrnss.inference.segmenter import Segmenter
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD, normalise
+from dsrnss.optional import optional
 from dsrnss.writing import atomic
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "openvino": ".xml"}
@@ -131,11 +131,8 @@ def check_libraries(kind: str) -> None:
 
 
 def _optional(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        extra = "openvino" if name == "openvino" else "dsrnss[onnx]"
-        raise ConfigError(f"This export needs {name}, which is not installed: pip install '{extra}'.") from error
+    install = "'openvino'" if name == "openvino" else "'dsrnss[onnx]'"
+    return optional(name, f"This export needs {name}", install)
 
 
 def _traced(segmentor: Segmentor) -> torch.export.ExportedProgram:

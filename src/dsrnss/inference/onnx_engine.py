@@ -18,6 +18,7 @@ from dsrnss.inference.labelling import label_full_size
 from dsrnss.labels import LabelSpace
 from dsrnss.models.config import is_whole
 from dsrnss.models.grid import sliding_windows
+from dsrnss.optional import optional
 from dsrnss.paths import expanded
 
 INPUT, OUTPUT = "image", "logits"
@@ -156,12 +157,7 @@ def library() -> ModuleType:
     Raises:
         ConfigError: If it is not installed.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise ConfigError("ONNX files need ONNX Runtime, which is not installed: pip install onnxruntime.") from error
-    module: ModuleType = onnxruntime
-    return module
+    return optional("onnxruntime", "ONNX files need ONNX Runtime", "onnxruntime")
 
 
 def _softmax(scores: Scores) -> Scores:

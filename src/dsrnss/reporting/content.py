@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dsrnss.errors import ConfigError
 from dsrnss.labels import LabelSpace
-from dsrnss.metrics import Scores
+from dsrnss.metrics import LabelFree, Scores
 
 SOURCE_ONLY = "source-only"
 ADAPTED = "adapted"
@@ -57,23 +57,6 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Unlabelled:
-    """What a network says of night pictures that have no labels.
-
-    Args:
-        consistency: Mean IoU of its predictions on pictures and on changed views of them.
-        information: Mutual information of pixel and class, as a share of the most there can be.
-        confidence: Mean of its highest probability.
-        shares: (C,) share of the pixels that it calls each class.
-    """
-
-    consistency: float
-    information: float
-    confidence: float
-    shares: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class RunReport:
     """Everything that the page of a run shows: a network before and after its adaptation.
 
@@ -104,7 +87,7 @@ class RunReport:
     scores: Mapping[str, Scores]
     command: str
     test_set: str
-    unlabelled: Mapping[str, Unlabelled] = field(default_factory=dict)
+    unlabelled: Mapping[str, LabelFree] = field(default_factory=dict)
     day_shares: npt.NDArray[np.float64] | None = None
     curves: Sequence[Curve] = ()
     panels: Sequence[Panel] = ()

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsrnss.metrics import Scores
+from dsrnss.metrics import LabelFree, Scores
 from dsrnss.paths import expanded
-from dsrnss.reporting.content import RunReport, Unlabelled
+from dsrnss.reporting.content import RunReport
 from dsrnss.reporting.html import render_report
 from dsrnss.writing import write_atomically
 
@@ -78,7 +78,7 @@ def _scores(name: str, scores: Scores, names: tuple[str, ...]) -> dict[str, Any]
     }
 
 
-def _unlabelled(found: Unlabelled, names: tuple[str, ...]) -> dict[str, Any]:
+def _unlabelled(found: LabelFree, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         "consistency": _number(found.consistency),
         "information": _number(found.information),

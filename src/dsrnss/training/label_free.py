@@ -8,16 +8,15 @@ that are sure of each pixel and yet name many classes.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dsrnss.metrics import ConfusionMatrix
+from dsrnss.data.base import SegmentationDataset, spread
+from dsrnss.data.loading import EvalView
+from dsrnss.metrics import ConfusionMatrix, LabelFree, mean_iou
 from dsrnss.normalisation import denormalise, normalise
 from dsrnss.training.evaluation import Network
 
@@ -25,28 +24,6 @@ DARKER = 1.5
 """Exponent of the darker view."""
 SMALLER = 0.75
 """Scale of the smaller view."""
-
-
-@dataclass(frozen=True)
-class LabelFree:
-    """What can be said without labels.
-
-    Attributes:
-        consistency: Mean IoU of the predictions on a picture and on its views, 0 to 1.
-        information: Entropy of the mean prediction less the mean entropy, over the logarithm of C, 0 to 1.
-        confidence: Mean of the highest probability.
-        shares: (C,) share of the pixels that is called each class.
-    """
-
-    consistency: float
-    information: float
-    confidence: float
-    shares: npt.NDArray[np.float64]
-
-    @property
-    def score(self) -> float:
-        """By which networks of one training are compared."""
-        return self.consistency * self.information
 
 
 View = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
@@ -70,6 +47,21 @@ def _mirrored(tensor: Tensor) -> Tensor:
 
 VIEWS: tuple[View, ...] = ((_mirrored, _mirrored), (_darker, _same), (_smaller, _same))
 """How a picture is changed, and how logits of it are brought back."""
+
+
+def night_pictures(night: SegmentationDataset, count: int) -> Iterator[Tensor]:
+    """Some pictures of a set, evenly spread: (1, 3, H, W) each, normalised.
+
+    Args:
+        night: The set.
+        count: How many, at most.
+
+    Raises:
+        DsrnssError: If one cannot be read.
+    """
+    view = EvalView(night)
+    for index in spread(len(night), count):
+        yield view[index]["image"][None]
 
 
 @torch.inference_mode()
@@ -96,13 +88,7 @@ def label_free(network: Network, images: Iterable[Tensor], number: int) -> Label
             if logits.shape[-2:] != batch.shape[-2:]:
                 logits = F.interpolate(logits, batch.shape[-2:], mode="bilinear", align_corners=False)
             agreement.update(logits.argmax(1), best.indices)
-    counts = agreement.compute()[:, :number].double().cpu().numpy()
+    counts = agreement.compute()[:, :number].cpu().numpy()
     pixels = max(pixels, 1)
     information = float(torch.special.entr(means / pixels).sum() - entropies / pixels) / math.log(max(number, 2))
-    return LabelFree(_mean_iou(counts), information, confidences / pixels, counts.sum(1) / max(counts.sum(), 1))
-
-
-def _mean_iou(counts: npt.NDArray[np.float64]) -> float:
-    both = np.diag(counts)
-    union = counts.sum(0) + counts.sum(1) - both
-    return float(np.divide(both, union, out=np.zeros_like(both), where=union > 0).mean())
+    return LabelFree(mean_iou(counts), information, confidences / pixels, counts.sum(1) / max(counts.sum(), 1))

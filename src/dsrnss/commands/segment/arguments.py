@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dsrnss.commands.arguments import add_import, path, whole_number
+from dsrnss.commands.arguments import add_import, add_which, path, whole_number
 from dsrnss.errors import UsageError
 from dsrnss.inference.sources import DEFAULT_KINDS, OUTPUTS, VIDEO_OUTPUTS
 
@@ -44,13 +44,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="checkpoint (ours or the authors'), .safetensors file, folder of a saved model, .onnx file of `dsrnss "
         "export`, a name of `dsrnss weights list` or a Hugging Face id (default: the packaged demo model)",
     )
-    parser.add_argument(
-        "--which",
-        choices=("student", "teacher"),
-        default="student",
-        metavar="NETWORK",
-        help="of a .ckpt, the student or the teacher, its moving average (default: student)",
-    )
+    add_which(parser)
     add_import(parser)
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dsrnss.data.base import SegmentationDataset, Size, read_label, unturned_label, wanted_size
+from dsrnss.data.base import SegmentationDataset, Size, read_label, spread, unturned_label, wanted_size
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.originals import MASK_MODES, invalid_file, leaves
 from dsrnss.data.transforms import check_fits
@@ -76,8 +76,7 @@ def check_crop_size(dataset: SegmentationDataset, crop: Size, samples: int = SAM
 
 
 def _chosen(dataset: FileDataset, samples: int) -> list[Entry]:
-    count = min(samples, len(dataset))
-    return [dataset.entries[index * len(dataset) // count] for index in range(count)]
+    return [dataset.entries[index] for index in spread(len(dataset), samples)]
 
 
 def _header(path: Path) -> Header:

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from dsrnss.errors import ConfigError
+from dsrnss.optional import optional
 
 
 def library() -> ModuleType:
@@ -11,10 +11,7 @@ def library() -> ModuleType:
     Raises:
         ConfigError: If it is not installed.
     """
-    try:
-        import av
-        import av.logging
-    except ModuleNotFoundError as error:
-        raise ConfigError("Videos need PyAV, which is not installed: pip install 'dsrnss[video]'.") from error
-    av.logging.set_level(None)  # FFmpeg's own remarks are no messages of ours
+    av = optional("av", "Videos need PyAV", "'dsrnss[video]'")
+    # FFmpeg's own remarks are no messages of ours
+    optional("av.logging", "Videos need PyAV", "'dsrnss[video]'").set_level(None)
     return av

@@ -15,6 +15,7 @@ from dsrnss.errors import ConfigError, did_you_mean
 from dsrnss.models.grid import divided_up
 from dsrnss.models.windows import pad_image
 from dsrnss.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from dsrnss.optional import optional
 
 PREFIX = "timm/"
 LEVELS = 4
@@ -160,13 +161,7 @@ def library() -> ModuleType:
     Raises:
         ConfigError: If it is not installed.
     """
-    try:
-        import timm
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "Encoders named timm/NAME need timm, which is not installed: pip install 'dsrnss[timm]'."
-        ) from error
-    return timm
+    return optional("timm", "Encoders named timm/NAME need timm", "'dsrnss[timm]'")
 
 
 def create(name: str, options: Mapping[str, Any], **source: Any) -> Any:

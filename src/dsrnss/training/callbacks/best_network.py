@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import lightning as L
-from torch import Tensor
 
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.loading import EvalView, collate
-from dsrnss.errors import ConfigError, DsrnssError, check_range
+from dsrnss.errors import ConfigError, check_range
 from dsrnss.labels import LabelSpace
 from dsrnss.metrics import Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import save_pretrained
-from dsrnss.training.label_free import label_free
+from dsrnss.training.label_free import label_free, night_pictures
 
 _log = logging.getLogger(__name__)
 BEST = "best.safetensors"
@@ -79,8 +77,8 @@ class BestNetwork(L.Callback):
         check_range("BestNetwork.every", every, 1)
         check_range("BestNetwork.pictures", pictures, 1)
         check_range("BestNetwork.tolerance", tolerance, 0, 1)
-        self.every, self.pictures, self.patience, self.tolerance = every, pictures, patience, tolerance
         check_range("BestNetwork.margin", margin, 0, 1)
+        self.every, self.pictures, self.patience, self.tolerance = every, pictures, patience, tolerance
         self.margin = self._margin = margin
         self.checks: list[Check] = []
         self.kept: Path | None = None
@@ -152,16 +150,9 @@ class BestNetwork(L.Callback):
         if target is None:
             raise ConfigError("BestNetwork looks at the target set, and there is none: give data.target or data.val.")
         with _evaluating(pl_module) as network:
-            found = label_free(network, self._batches(target, pl_module), _task(pl_module).label_space.num_classes)
+            images = (image.to(pl_module.device) for image in night_pictures(target, self.pictures))
+            found = label_free(network, images, _task(pl_module).label_space.num_classes)
         self._take(trainer, pl_module, found.score)
-
-    def _batches(self, target: SegmentationDataset, pl_module: L.LightningModule) -> Iterator[Tensor]:
-        view, count = EvalView(target), min(self.pictures, len(target))
-        for number in range(count):
-            batch = collate(view.__getitems__([number * len(target) // count]))
-            if isinstance(batch, DsrnssError):
-                raise batch
-            yield batch["image"].to(pl_module.device)
 
     def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, score: float) -> None:
         before = self.best
