@@ -2,16 +2,19 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from pictures import write_day, write_night
 
 import dsrnss
+from dsrnss.automation import run
 from dsrnss.errors import DataError, UsageError
 from dsrnss.models.weights import load_pretrained
 
@@ -105,10 +108,32 @@ def test_the_same_command_goes_on_where_it_was_stopped(here):
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
+def test_a_run_that_goes_on_keeps_its_choices_whatever_the_machine_has_by_now(here, monkeypatch):
+    request = run.Request(str(here / "day"), str(here / "night"))
+    first = run._Adaptation(request, here)
+    plan = first._plan(None)[0]
+    first._remember(replace(plan, network="compact", crop=(64, 96)))
+    monkeypatch.setattr("dsrnss.automation.plan._fitting_network", lambda _: "mit_b5")
+    again = run._Adaptation(request, here)
+    kept, network, _ = again._plan(again._earlier_plan())
+    assert kept == replace(plan, network="compact", crop=(64, 96)) and network.parts.backbone == "compact"
+
+
+def test_paths_are_options_too_and_the_command_can_be_typed(here, monkeypatch):
+    asked = []
+    monkeypatch.setattr(run._Adaptation, "run", lambda self: asked.append(self))
+    write_day(here / "my val", 3)
+    for _ in range(2):
+        dsrnss.adapt(here / "day", here / "night", here / "run", val=here / "my val", crop=[64, 96], source=[])
+        asked[-1]._remember(asked[-1]._plan(asked[-1]._earlier_plan())[0])
+    words = shlex.split(asked[-1]._command())
+    assert words[words.index("--val") + 1] == str(here / "my val") and words[-2:] == ["64", "96"]
+
+
 def test_a_folder_of_another_run_is_refused(here):
     (here / "run").mkdir()
     request = {"day": "elsewhere", "night": str(here / "night")}
-    (here / "run" / "adapt.json").write_text(json.dumps({"request": request}))
+    (here / "run" / "adapt.json").write_text(json.dumps({"request": request, "plan": {}}))
     with pytest.raises(UsageError, match=r"holds a run with other options.*day was elsewhere"):
         dsrnss.adapt("day", "night", "run")
 

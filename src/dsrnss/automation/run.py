@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -117,7 +118,15 @@ def adapt(day: str | Path, night: str | Path, out: str | Path = "adapted", **opt
     known = {field.name for field in fields(Request)}
     if unknown := [name for name in options if name not in known]:
         raise UsageError(f"adapt has no option '{unknown[0]}': it takes {', '.join(sorted(known))}.")
-    return _Adaptation(Request(_word(day), _word(night), **options), prepare_folder(out)).run()
+    plain = {name: _plain(value) for name, value in options.items()}
+    return _Adaptation(Request(_word(day), _word(night), **plain), prepare_folder(out)).run()
+
+
+def _plain(value: Any) -> Any:
+    """An option as it is remembered, in JSON."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    return str(value) if isinstance(value, Path) else value
 
 
 def _word(place: str | Path) -> str:
@@ -145,9 +154,9 @@ class _Adaptation:
         return None if own.is_file() else str(Path(day.arguments["root"]) / "labels.yaml")
 
     def run(self) -> Adapted:
-        begun = self._begun()
-        plan, network, start = self._plan()
-        if not begun:
+        earlier = self._earlier_plan()
+        plan, network, start = self._plan(earlier)
+        if earlier is None:
             self._check()
             self._tell(plan)
             self._remember(plan)
@@ -157,16 +166,17 @@ class _Adaptation:
 
     # --- what was asked for -------------------------------------------------------------------------------------------
 
-    def _begun(self) -> bool:
-        """Whether the folder holds this run; refuses another one's.
+    def _earlier_plan(self) -> dict[str, Any] | None:
+        """The choices that this run began with, None: it has not begun.
 
         Raises:
-            UsageError: If it holds a run with other options.
+            UsageError: If the folder holds a run with other options.
         """
         try:
-            earlier = json.loads((self.out / REQUEST).read_text(encoding="utf-8"))["request"]
+            content = json.loads((self.out / REQUEST).read_text(encoding="utf-8"))
+            earlier, plan = content["request"], dict(content["plan"])
         except FileNotFoundError:
-            return False
+            return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"'{self.out / REQUEST}' cannot be read ({error}): choose another --out.") from error
         now = json.loads(json.dumps(asdict(self.request)))
@@ -174,7 +184,7 @@ class _Adaptation:
         if differing:
             told = "; ".join(f"{key.replace('_', '-')} was {earlier.get(key)} and is {now[key]}" for key in differing)
             raise UsageError(f"'{self.out}' holds a run with other options ({told}): choose another --out.")
-        return True
+        return plan
 
     def _tell(self, plan: Plan) -> None:
         text = ", ".join(f"{name} {value}" for name, value in plan.table().items())
@@ -206,11 +216,13 @@ class _Adaptation:
             for remark in report.remarks:
                 _log.info("%s", remark)
 
-    def _plan(self) -> tuple[Plan, NetworkChoice, str | None]:
-        """The choices, and the weights that the adaptation begins from, None: training by day makes them."""
+    def _plan(self, earlier: Mapping[str, Any] | None) -> tuple[Plan, NetworkChoice, str | None]:
+        """The choices, and the weights that the adaptation begins from, None: training by day makes them.
+
+        A run that goes on keeps those that it began with, whatever the machine has by now.
+        """
         request = self.request
-        given = {key: getattr(request, key) for key in ("network", "size", "crop", "batch", "day_steps", "steps")}
-        given["device"] = request.device
+        given = earlier or {field.name: getattr(request, field.name) for field in fields(Plan)}
         if request.weights is None:
             plan, network = choose(self.day, self.night, given)
             return plan, network, None
@@ -291,7 +303,7 @@ class _Adaptation:
                 words += [word for one in value for word in (option, one)]
             else:
                 words += [option, *map(str, value if isinstance(value, list | tuple) else [value])]
-        return " ".join(words)
+        return shlex.join(words)
 
 
 def _refuse(report: CheckReport, allow: Sequence[str]) -> None:

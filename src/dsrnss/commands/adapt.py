@@ -1,6 +1,7 @@
 """`dsrnss adapt`: from a labelled day set and night pictures to an adapted network, without an experiment file."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,12 @@ def run(args: argparse.Namespace) -> int:
     """Adapt, and name what was written."""
     import torch
 
-    from dsrnss.automation.run import adapt
+    from dsrnss.automation.run import Request, adapt
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    names = ("labels_file", "weights", "network", "size", "batch", "day_steps", "steps", "seed", "device")
-    options: dict[str, Any] = {name: getattr(args, name) for name in names}
-    options |= {
-        name: None if getattr(args, name) is None else str(getattr(args, name)) for name in ("val", "refs", "pairs")
-    }
-    options |= {"crop": None if args.crop is None else tuple(args.crop), "allow": tuple(args.allow)}
-    options["source"] = tuple(args.source)
-    result = adapt(args.day, args.night, args.out, **options)
+    options = {field.name: getattr(args, field.name) for field in fields(Request)}
+    result = adapt(options.pop("day"), options.pop("night"), args.out, **options)
     print(f"Report: {result.report}\nModel:  {result.model}")
     next_step(
         ["dsrnss", "segment", "PHOTO.jpg", "--model", result.model, "--out", "segmented"],
