@@ -64,7 +64,10 @@ def test_what_it_leaves(here):
 @pytest.mark.slow
 def test_labelled_nights_choose_and_score(here):
     write_day(here / "val", 3)
-    found = dsrnss.adapt("day", "night", "run", val="val", **TINY)
+    found = dsrnss.adapt("day", "night", "run", val="val", **{**TINY, "size": 80})
+    night = next(curve for curve in found.numbers["curves"] if curve["group"] == "night")
+    chosen = max(value for _, value in night["points"])
+    assert 100 * found.numbers["scores"]["adapted"]["mean_iou"] == pytest.approx(chosen), "by what it was chosen"
     assert set(found.numbers["scores"]) == {"source-only", "adapted"}
     page = found.report.read_text()
     assert "measured on 3 labelled night pictures" in page and "chose the network" in page

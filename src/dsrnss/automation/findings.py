@@ -54,6 +54,7 @@ class Found:
         label_space: LabelSpace,
         night: SegmentationDataset,
         val: SegmentationDataset | None,
+        shown: SegmentationDataset,
     ) -> "Found":
         """Run the networks on the night.
 
@@ -62,13 +63,14 @@ class Found:
             label_space: Their classes.
             night: The pictures that were adapted to.
             val: Labelled night pictures.
+            shown: What the panels show.
         """
         scores = {} if val is None else {key: evaluate(one, val, 1) for key, one in networks.items()}
         unlabelled = {
             key: label_free(one, night_pictures(night, LOOKED_AT), label_space.num_classes)
             for key, one in networks.items()
         }
-        return cls(label_space, scores, unlabelled, _panels(networks, night if val is None else val))
+        return cls(label_space, scores, unlabelled, _panels(networks, shown))
 
 
 def _panels(networks: Mapping[str, Segmentor], dataset: SegmentationDataset) -> list[Panel]:

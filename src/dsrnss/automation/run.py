@@ -275,8 +275,10 @@ class _Adaptation:
         before, after = load_pretrained(weights), load_pretrained(best.kept)
         networks = {SOURCE_ONLY: before.segmentor, ADAPTED: after.segmentor}
         night = self.night.of_side(plan.size).build()
-        val = None if self.val is None else self.val.of_side(plan.size).build()
-        found = Found.measure(networks, after.label_space, night, val)
+        # scored at the size of the labels, as while it is chosen; shown at that of the pictures
+        val = None if self.val is None else self.val.having(resize_label=False).of_side(plan.size).build()
+        shown = night if self.val is None else self.val.of_side(plan.size).build()
+        found = Found.measure(networks, after.label_space, night, val, shown)
         card = after.card | {
             "day": self.request.day,
             "night": self.request.night,
