@@ -65,6 +65,15 @@ def test_a_table_of_pairs_lets_pictures_share_a_reference(root):
     assert reds(Folder(root, pairs_file="pairs.csv"), "reference") == [101, 101]
 
 
+def test_a_table_of_pairs_may_have_more_columns_where_its_header_names_them(root):
+    (root / "pairs.csv").write_text("picture,reference,certainty\na/1,a/2,0.93\nb/c/1,a/2,\n")
+    assert reds(Folder(root, pairs_file="pairs.csv"), "reference") == [101, 101]
+    for text in ("a/1,a/2,0.93\n", "picture,reference,certainty\na/1,a/2\n"):
+        (root / "pairs.csv").write_text(text)
+        with pytest.raises(DataError, match="is no pair"):
+            len(Folder(root, pairs_file="pairs.csv"))
+
+
 def test_classes_are_those_of_cityscapes_only_where_that_is_said_or_nothing_is_labelled(root):
     (root / "labels.yaml").unlink()
     with pytest.raises(DataError, match=r"no labels\.yaml.*labels_file to cityscapes"):

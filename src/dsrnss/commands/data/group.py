@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 from dsrnss.commands.arguments import as_options, path, whole_number
-from dsrnss.commands.data import align, check, show, submission
+from dsrnss.commands.data import align, check, pair, show, submission
 from dsrnss.console import next_step
 from dsrnss.errors import DataError
 from dsrnss.progress import counting
@@ -25,6 +25,7 @@ def add_parser(commands: Any) -> None:
     check.add_parsers(kinds)
     show.add_parser(kinds)
     align.add_parser(kinds)
+    pair.add_parser(kinds)
     submission.add_parser(kinds)
 
 

@@ -225,7 +225,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """Read lines `picture,reference`; blank lines and a header `image,...` or `picture,...` are left out.
 
-    Backslashes are taken for slashes.
+    A header may name more columns, such as the `certainty` of `dsrnss data pair`. Backslashes are taken for slashes.
 
     Raises:
         DataError: If the file cannot be read, is empty, or a line is no pair, naming it.
@@ -234,12 +234,15 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
         rows = list(csv.reader(read_lines(path, "pairs"), skipinitialspace=True))
     except csv.Error as error:
         raise DataError(f"Cannot read the pairs '{path}': {error}.") from error
-    pairs = []
+    pairs, columns = [], 2
     for number, row in enumerate(rows, 1):
         cells = [cell.strip().replace("\\", "/") for cell in row]
-        if not any(cells) or (number == 1 and cells[0].lower() in ("image", "picture")):
+        if number == 1 and cells and cells[0].lower() in ("image", "picture"):
+            columns = max(columns, len(cells))
             continue
-        if len(cells) != 2 or not all(cells):
+        if not any(cells):
+            continue
+        if len(cells) != columns or not all(cells[:2]):
             raise DataError(
                 f"Line {number} of '{path}' is no pair: expected 'picture,reference', found '{','.join(row)}'."
             )
