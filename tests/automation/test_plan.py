@@ -46,6 +46,11 @@ def test_drawn_scenes_have_the_size_of_the_photographs(sets):
     assert scenes.of_side(plan.size).build().sample_size() == (plan.size, 2 * plan.size)
 
 
+def test_scenes_are_drawn_no_larger_than_their_details(sets):
+    assert choose(labelled_set("synthnight"), sets[1], {"network": "compact"})[0].size == 256
+    assert choose(labelled_set("synthnight"), sets[1], {"network": "compact", "size": 96})[0].size == 96
+
+
 def test_pictures_too_small_for_a_crop(sets):
     with pytest.raises(ConfigError, match=r"too few for a crop"):
         choose(*sets, {"network": "compact", "size": 40})

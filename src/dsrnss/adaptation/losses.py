@@ -1,6 +1,6 @@
 """The loss of a network's output, and what is set of the supervised part (method section 1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrnss.adaptation.augmentation import AugmentationConfig
+from dsrnss.adaptation.relighting import RelightingConfig
 from dsrnss.errors import check_range
 from dsrnss.models.segmentor import SegmentorOutput
 
@@ -20,10 +21,12 @@ class SourceConfig:
         class_balance: Exponent of inverse-frequency class weights in the *source* loss; 0 switches them off, as in
             the paper. Never used on pseudo-labels: there they break self-training.
         augmentation: Photometric augmentation of the source images; none in the paper.
+        relighting: Day images as the night would show them; none in the paper.
     """
 
     class_balance: float = 0.0
     augmentation: AugmentationConfig | None = None
+    relighting: RelightingConfig = field(default_factory=RelightingConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges.

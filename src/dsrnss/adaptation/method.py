@@ -33,6 +33,7 @@ from dsrnss.adaptation.prototypes import PrototypeConfig, contrast
 from dsrnss.adaptation.records import Batch, Losses, StepOutput, StepRecord, Target
 from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
+from dsrnss.adaptation.relighting import relight
 from dsrnss.adaptation.teacher import EMATeacher, SelfTrainingConfig
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.hrda import detail_offset
@@ -189,6 +190,7 @@ class DSRNSS(nn.Module):
         """
         images, labels = batch["source"]["image"], batch["source"]["label"]
         student.check_crops(images)
+        images = relight(images, labels, self.label_space, self.config.source.relighting, self.generator)
         self.teacher.update(student, step)
         if "target" not in batch:
             images = self.augment_source(images)

@@ -102,6 +102,7 @@ def write(experiment: dict[str, Any], path: Path) -> Path:
 _SOURCE = {
     "class_balance": 0.25,
     "augmentation": {"jitter": 0.3, "hue": 0.03, "gamma": [0.7, 2.0], "exposure": [0.5, 1.2]},
+    "relighting": {"probability": 0.4},
 }
 """How labelled pictures are learned from, by day and beside the night."""
 _GENTLER = 10

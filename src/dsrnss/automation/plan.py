@@ -91,7 +91,7 @@ NETWORKS: dict[str, NetworkChoice] = {
         side=540,
         area=320 * 448,
         batch=4,
-        steps=(2000, 400),
+        steps=(2500, 400),
     ),
     "mit_b5": NetworkChoice(
         NetworkConfig("mit_b5", "daformer"),
@@ -152,7 +152,7 @@ def choose(
     device = given.get("device") or ("gpu" if torch.cuda.is_available() else "cpu")
     name = own[0] if own else given.get("network") or _fitting_network(device)
     network = own[1] if own else network_choice(name)
-    side = given.get("size", network.side)
+    side = given.get("size", min(network.side, day.finest or network.side))
     sets = [choice.of_side(side).build() for choice in (day, night)]
     shapes = [size for dataset in sets for size in _sizes(dataset)]
     if "crop" not in given:

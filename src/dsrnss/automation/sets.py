@@ -43,6 +43,11 @@ class SetChoice:
         given = {key: value for key, value in arguments.items() if value is not None}
         return replace(self, arguments={**self.arguments, **given})
 
+    @property
+    def finest(self) -> int | None:
+        """Shorter side beyond which pictures have no more detail; None: as many pixels as they have."""
+        return 256 if self.kind == "SynthNight" else None
+
     def of_side(self, side: int) -> "SetChoice":
         """The same with pictures of that shorter side, 0: as they are; scenes are drawn twice as wide as high."""
         if side and self.kind == "SynthNight":
