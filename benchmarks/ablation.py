@@ -40,6 +40,7 @@ BANK = {**COOCCUR, "memory_bank.size": "1"}
 DISTANCE = {**BANK, "feature_distance.weight": "0.005"}
 FULL = {**DISTANCE, "prototypes.enabled": "true"}
 HRDA = {"network.hrda": "true"}
+NIGHT_AWARE = {"night_aware.method": "fda", "night_aware.beta": "0.02", "night_aware.probability": "0.5"}
 START = {"optimizer.lr": "5e-4"}
 """The source network is trained: only the scale attention has everything to learn."""
 
@@ -66,6 +67,8 @@ ARMS = (
     Arm("DSRNSS, the paper's bank", {**FULL, "memory_bank.size": "3", "memory_bank.interval": "5"}),
     Arm("DSRNSS, tail weights", {**FULL, "prototypes.class_weights": "tail"}),
     Arm("DSRNSS + MIC", {**FULL, "masking.weight": "1"}),
+    Arm("DSRNSS, night-aware", {**FULL, **NIGHT_AWARE}),
+    Arm("DSRNSS, night-aware + MIC", {**FULL, **NIGHT_AWARE, "masking.weight": "1"}),
     Arm("DSRNSS, HRDA", {**FULL, **HRDA}, start="hrda"),
     Arm("DSRNSS, longer source", FULL, start="longer"),
 )
