@@ -18,7 +18,7 @@ from dsrnss.training.task import AdaptationTask
 
 READERS = ("own.yaml", "my.yaml", "stored.yaml", "run/config.yaml", "RUN/config.yaml")
 """Experiments that a reader has written, or a command before."""
-FREE = ("cp", "done", "export", "for", "git", "sbatch", "source", "tensorboard")
+FREE = ("cd", "cp", "done", "export", "for", "git", "sbatch", "source", "tensorboard")
 """Words that are no program of ours."""
 BEFORE = ("do", "srun")
 """Words that may stand before a program."""
@@ -40,11 +40,7 @@ def check_experiment(command: str, words: Sequence[str], *more: Path) -> Any:
     Raises:
         UsageError: If an option or a key is wrong.
     """
-    words = list(words)
-    for own in READERS:
-        while own in words:
-            place = words.index(own)
-            del words[place - 1 : place + 1]
+    words = ["synthnight/adapt.yaml" if word in READERS else word for word in words]
     paths, rest = experiments.split_arguments(words)
     files = [experiments.read(path) for path in [*paths, *more]]
     return Parsed(command, AdaptationTask, AdaptationDataModule, files, arguments.translate(rest))

@@ -19,7 +19,7 @@ _FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
-_VALUE = re.compile(r"\$\([^)]*\)|\$[a-z]\w*")
+_OUTPUT, _VARIABLE = re.compile(r"\$\([^)]*\)"), re.compile(r"\$[a-z]\w*")
 """What a shell puts in: the output of a command, a variable of a loop."""
 
 
@@ -68,7 +68,8 @@ def blocks(page: Path, *languages: str) -> list[Block]:
 
 def commands(text: str) -> Iterator[Command]:
     """The command lines of a block for a shell, without comments; `a && b` are two."""
-    for line in _VALUE.sub("0", text.replace("\\\n", " ")).splitlines():
+    text = _VARIABLE.sub("0", _OUTPUT.sub("FILE", text.replace("\\\n", " ")))
+    for line in text.splitlines():
         words: list[str] = []
         lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
         lexer.whitespace_split = True

@@ -26,11 +26,13 @@ SHORT: dict[str, Any] = {
     "panels": {"every_n_steps": 0},
 }
 NETWORK = {"backbone": "mit_b0", "head": "daformer", "head_channels": 8}
-ADAPT = {"--steps": ["2"], "--day-steps": ["2"], "--crop": ["32", "32"], "--batch": ["2"], "--size": ["96"]}
+ADAPT = {"--steps": ["2"], "--day-steps": ["2"], "--crop": ["64", "64"], "--batch": ["2"], "--size": ["96"]}
 ADAPT |= {"--network": ["compact"], "--threads": ["1"]}
 SYNTHESIZE = {"--source": ["4"], "--target": ["4"], "--val": ["2"], "--test": ["1"], "--workers": ["1"]}
 SYNTHESIZE |= {"--size": list(map(str, SIZE))}
 """What is put in place of the values that a command of a page gives."""
+PLACES = ("DAY", "NIGHT", "RUN")
+"""Folders of the reader's, which are here in small letters."""
 
 
 def write(folder: Path) -> None:
@@ -43,19 +45,20 @@ def write(folder: Path) -> None:
         encode(folder / name, [0, 40, 80])
     write_day(folder / "day")
     write_day(folder / "night_val", 2)
-    write_night(folder / "night")
-    shutil.copy(folder / "night" / "0.jpg", folder / "night" / "0001.jpg")
+    write_night(folder / "night" / "images")
+    shutil.copytree(folder / "night" / "images", folder / "night" / "refs")
+    shutil.copy(folder / "night" / "images" / "0.jpg", folder / "night" / "0001.jpg")
     (folder / "own.yaml").write_text(_own_experiment())
-    for module, page in (("my_parts", "extending.md"), ("my_losses", "loss.md")):
-        parts = [block.text for block in blocks(DOCS / page, "python") if "(nn.Module)" in block.text]
-        (folder / f"{module}.py").write_text("\n\n".join(parts))
+    write_modules(folder)
     for name in experiments.packaged_names():
         if name.startswith(("synthnight/", "cityscapes_")) and "dino" not in name:
             path = folder / "configs" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(yaml.safe_dump(_shortened(experiments.PACKAGED / name)))
     network = build_segmentor(NetworkConfig("mit_b0", "daformer", 8, hrda=True))
-    torch.save({"state_dict": network.state_dict()}, folder / "dsrnss_hrda.ckpt")
+    for name in ("dsrnss_hrda.ckpt", "old.ckpt"):
+        torch.save({"state_dict": network.state_dict()}, folder / name)
+    torch.save(network, folder / "whole.pth")
     (folder / "demo").mkdir()
     shutil.copy(resolve(DEMO_MODEL), folder / "demo" / "adapted.safetensors")
     save_pretrained(build_segmentor(NetworkConfig("compact", "fpn", 8)), folder / "night-model")
@@ -64,10 +67,17 @@ def write(folder: Path) -> None:
     shutil.copy(run / "checkpoints" / "last.ckpt", folder / "last.ckpt")
 
 
+def write_modules(folder: Path) -> None:
+    """Write the modules that a reader is told to write."""
+    for module, page in (("my_parts", "extending.md"), ("my_losses", "loss.md")):
+        parts = [block.text for block in blocks(DOCS / page, "python") if "(nn.Module)" in block.text]
+        (folder / f"{module}.py").write_text("\n\n".join(parts))
+
+
 def _own_experiment() -> str:
     (text,) = (block.text for block in blocks(DOCS / "own_data.md", "yaml") if "val_check_interval" in block.text)
     content = yaml.safe_load(text)
-    content["data"] |= {"crop_size": [32, 48], "workers": 0}
+    content["data"] |= {"crop_size": [64, 64], "workers": 0}
     content["model"]["schedule"]["warmup_steps"] = 0
     return yaml.safe_dump(_merged(content, SHORT))
 
@@ -104,6 +114,7 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def words_of(words: list[str]) -> list[str]:
     """A command of a page, made short."""
+    words = [word.lower() if word in PLACES else word for word in words]
     words = [f"configs/{word.removeprefix('configs/')}" if _short(word) else word for word in words]
     if words[0] == "adapt":
         words = _with(words, ADAPT)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from options import check, check_experiment
 from pages import PAGES, SHELL, blocks, commands, name
+from stand_ins import write_modules
 
 from dsrnss.errors import DsrnssError, UsageError
 
@@ -26,7 +27,9 @@ def test_command_lines_are_understood(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_experiments_have_keys_that_exist(page: Path, tmp_path: Path) -> None:
+def test_experiments_have_keys_that_exist(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_modules(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     for block in blocks(page, "yaml"):
         content = yaml.safe_load(block.text)
         if isinstance(content, dict) and set(content) & EXPERIMENT_KEYS and not block.why:

@@ -55,7 +55,7 @@ def _anchor(title: str) -> str:
 def test_every_page_stands_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     missing = [name(page) for page in PAGES if page.is_relative_to(DOCS) and f": {page.relative_to(DOCS)}" not in text]
-    assert not missing
+    assert not missing, "give each a line in the nav of mkdocs.yml"
 
 
 def test_packaged_experiments_that_are_named_exist() -> None:
