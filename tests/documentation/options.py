@@ -86,6 +86,8 @@ def _script(words: list[str]) -> None:
     if not script.is_file():
         raise UsageError(f"There is no script '{words[0]}'.")
     text = script.read_text(encoding="utf-8")
+    if "parse_known_args" in text:
+        return  # the rest is for the command that it runs
     for word in words[1:]:
         if word.startswith("--") and f'"{word}"' not in text:
             raise UsageError(f"'{words[0]}' has no option '{word}'.")

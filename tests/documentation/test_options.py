@@ -44,7 +44,7 @@ def test_experiments_have_keys_that_exist(page: Path, tmp_path: Path, monkeypatc
         "dsrnss fit --config synthnight/adapt.yaml --trainer.max_step 3",
         "dsrnss fit --config synthnight/adpat.yaml",
         "python tools/run.py fit --config synthnight/adapt.yaml --model.optimiser.lr 1",
-        "python benchmarks/demo_seeds.py --seed 1",
+        "python benchmarks/step_cost.py --seize 512",
         "make domo",
         "pip install 'dsrnss[vidoe]'",
         "segment photo.jpg",
