@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from dsrnss.automation.dark_skies import dark_skies
 from dsrnss.automation.sets import SetChoice
 from dsrnss.data.base import SegmentationDataset, Size, wanted_size
 from dsrnss.data.files import FileDataset
@@ -21,6 +22,8 @@ _LOOKED_AT = 200
 """Pictures of each set whose sizes are looked at."""
 _STEP = 32
 """Crops are multiples of it, as encoders like them."""
+_RELIT = 0.4
+"""Probability of relighting where all skies are dark."""
 _GPU_BYTES = 15e9
 """Memory from which a GPU takes the network of the paper."""
 
@@ -37,6 +40,8 @@ class Plan:
         day_steps: Training steps by day.
         steps: Training steps of the adaptation.
         device: `cpu` or `gpu`.
+        relighting: Probability that a labelled picture is relit as night: 0 where the pictures to adapt to have bright
+            skies.
     """
 
     network: str
@@ -46,6 +51,7 @@ class Plan:
     day_steps: int
     steps: int
     device: str
+    relighting: float = 0.0
 
     def table(self) -> dict[str, str]:
         """The choices in words."""
@@ -149,8 +155,8 @@ def choose(
         ConfigError: If the pictures are smaller than a crop may be.
     """
     given = {key: value for key, value in given.items() if value is not None}
-    device = given.get("device") or ("gpu" if torch.cuda.is_available() else "cpu")
-    name = own[0] if own else given.get("network") or _fitting_network(device)
+    device = device_of(given)
+    name = own[0] if own else given.get("network") or fitting_network(device)
     network = own[1] if own else network_choice(name)
     side = given.get("size", min(network.side, day.finest or network.side))
     sets = [choice.of_side(side).build() for choice in (day, night)]
@@ -158,6 +164,8 @@ def choose(
     if "crop" not in given:
         given["crop"] = _crop(shapes, network.area)
     day_steps, steps = network.steps
+    if "relighting" not in given:
+        given["relighting"] = round(_RELIT * dark_skies(sets[1]), 2)
     plan = Plan(name, side, tuple(given["crop"]), network.batch, day_steps, steps, device)
     plan = replace(plan, **{key: value for key, value in given.items() if key not in ("network", "crop")})
     for dataset, share in zip(sets, (1, 2), strict=True):
@@ -169,7 +177,13 @@ def choose(
     return plan, network
 
 
-def _fitting_network(device: str) -> str:
+def device_of(given: Mapping[str, Any]) -> str:
+    """The device that is given, or else the one that is there."""
+    return given.get("device") or ("gpu" if torch.cuda.is_available() else "cpu")
+
+
+def fitting_network(device: str) -> str:
+    """The network for a device, where the user names none."""
     on_gpu = device == "gpu" and torch.cuda.is_available()
     if on_gpu and torch.cuda.get_device_properties(0).total_memory > _GPU_BYTES:
         return "mit_b5"

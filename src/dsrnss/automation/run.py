@@ -10,7 +10,7 @@ from typing import Any
 
 from dsrnss.automation import experiments
 from dsrnss.automation.findings import Found, report_of
-from dsrnss.automation.plan import NetworkChoice, Plan, choose, like
+from dsrnss.automation.plan import NetworkChoice, Plan, choose, device_of, fitting_network, like
 from dsrnss.automation.sets import SetChoice, joined, labelled_set, night_set
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.checking.check import CheckReport, check_sets
@@ -20,6 +20,7 @@ from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.failures import typed_failures
 from dsrnss.experiment.files import experiment_name
 from dsrnss.models.weights import load_pretrained, save_pretrained
+from dsrnss.models.weights.registry import PHOTO_MODEL
 from dsrnss.paths import expanded
 from dsrnss.progress import counting
 from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY
@@ -53,6 +54,7 @@ class Request:
         batch: Crops of a training step.
         day_steps: Training steps by day.
         steps: Steps of the adaptation.
+        relighting: Probability that a labelled picture is relit as night (docs/method.md).
         seed: Of all draws.
         device: `cpu` or `gpu`.
         allow: Kinds of problems of the data to accept, see `dsrnss data check`.
@@ -72,6 +74,7 @@ class Request:
     batch: int | None = None
     day_steps: int | None = None
     steps: int | None = None
+    relighting: float | None = None
     seed: int = 0
     device: str | None = None
     allow: tuple[str, ...] = ()
@@ -223,16 +226,30 @@ class _Adaptation:
         """
         request = self.request
         given = earlier or {field.name: getattr(request, field.name) for field in fields(Plan)}
-        if request.weights is None:
+        weights = request.weights or self._packaged(given)
+        if weights is None:
             plan, network = choose(self.day, self.night, given)
             return plan, network, None
         if request.network is not None:
             raise UsageError("--weights says which network it is: leave --network out.")
-        pretrained = load_pretrained(request.weights)
-        network = like(pretrained.segmentor.config, request.weights)
-        plan, network = choose(self.day, self.night, given, (request.weights, network))
+        pretrained = load_pretrained(weights)
+        network = like(pretrained.segmentor.config, weights)
+        plan, network = choose(self.day, self.night, given, (weights, network))
         seen = pretrained.label_space.names == self.day.build().label_space.names
-        return (replace(plan, day_steps=0), network, request.weights) if seen else (plan, network, None)
+        return (replace(plan, day_steps=0), network, weights) if seen else (plan, network, None)
+
+    def _packaged(self, given: Mapping[str, Any]) -> str | None:
+        """The packaged network that has learned from SynthNight, where that is all there is to learn from.
+
+        A user who asks for a network, a size or steps by day trains one of his own.
+        """
+        if given["network"] is not None:
+            return PHOTO_MODEL if given["network"] == PHOTO_MODEL and self.request.network is None else None
+        asked = given["size"] is not None or given["day_steps"] is not None
+        if asked or self.day.kind != "SynthNight" or fitting_network(device_of(given)) != "lite0":
+            return None
+        _log.info("begins with %s, which has learned from SynthNight; --network lite0 trains it anew.", PHOTO_MODEL)
+        return PHOTO_MODEL
 
     # --- training -----------------------------------------------------------------------------------------------------
 

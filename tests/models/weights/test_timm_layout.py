@@ -12,12 +12,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dsrnss.cli import main
+from dsrnss.data import SynthNight
 from dsrnss.errors import CheckpointError, ConfigError
+from dsrnss.labels import CITYSCAPES
 from dsrnss.models.backbones.timm_encoder import TimmEncoder
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import load_backbone, load_pretrained, save_pretrained
 from dsrnss.models.weights.inspection import convert_file, inspect_file
+from dsrnss.training.evaluation import evaluate
 
 LITE0 = "timm/tf_efficientnet_lite0"
 PLAIN = NetworkConfig("timm/test_vit", "linear")
@@ -142,6 +145,7 @@ RUN = """
 import sys
 {before}
 from dsrnss.cli import main
+from dsrnss.data import SynthNight
 sys.exit(main(["segment", "photo.png", "--out", "out", "--model", "network.safetensors"]))
 """
 
@@ -207,3 +211,11 @@ class TestInspection:
     def test_our_own_backbones_are_told_without_it(self, file: Path) -> None:
         with pytest.raises(ConfigError, match="expected a model of timm"):
             inspect_file(file, encoder="compact")
+
+
+def test_the_packaged_network_for_photographs() -> None:
+    read = load_pretrained("lite0_synthnight")
+    assert read.account.complete and read.label_space.names == CITYSCAPES.names
+    scenes = SynthNight("test", length=6, style="photographic", size=(256, 512), references=False)
+    found = evaluate(read.segmentor.eval(), scenes)
+    assert found.pixel_accuracy > 0.8 and found.iou[CITYSCAPES.index("sky")] > 0.8

