@@ -23,6 +23,7 @@ from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
 from dsrnss.models.weights.unwrapping import Which
+from dsrnss.training.allocator import keep_freed_memory
 from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState
 from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
@@ -208,6 +209,8 @@ class AdaptationTask(L.LightningModule):
             raise ConfigError(
                 f"model.on_nonfinite: skip works in one process, not in {self.trainer.world_size} together: use stop."
             )
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._read_initial_weights()
         # Lightning trains modules in the mode it finds them, and an evaluation before may have left them in eval mode
         self.train()
