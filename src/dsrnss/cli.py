@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import adapt, demo, experiment, export, weights
+from dsrnss.commands import adapt, demo, experiment, export, serve, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
 from dsrnss.commands.segment import command as segment
@@ -44,6 +44,7 @@ def build_parser() -> Parser:
     adapt.add_parser(commands)
     segment.add_parser(commands)
     export.add_parser(commands)
+    serve.add_parser(commands)
     for name, title in experiment.COMMANDS.items():
         commands.add_parser(name, help=title, add_help=False)
     data.add_parser(commands)

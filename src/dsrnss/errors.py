@@ -48,6 +48,19 @@ class HardwareError(DsrnssError):
     """The asked-for device does not exist on this machine."""
 
 
+class RefusedError(DsrnssError):
+    """A server does not answer a request: it is too large or too slow, of the wrong kind, or too many wait already.
+
+    Args:
+        message: Why, and what to do.
+        status: Status code of HTTP.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def check_range(name: str, value: float, least: float, most: float = float("inf")) -> None:
     """Refuse a number outside its range.
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -117,6 +118,29 @@ def label_uri(labels: npt.NDArray[np.integer], label_space: LabelSpace, max_widt
     picture = _fit_width(picture, min(labels.shape[1], max_width), Image.Resampling.NEAREST)
     picture.putpalette(label_space.flat_palette())
     return _data_uri(picture, "PNG", optimize=True)
+
+
+def heat_map(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Paint (H, W) numbers in [0, 1], such as a confidence, from dark (0) to bright (1): (H, W, 3) uint8 RGB."""
+    grey = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1], np.uint8)
+
+
+def paint_flow(flow: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Paint a flow: its direction is the hue, its length how far the colour is from white.
+
+    Args:
+        flow: (H, W, 2) x then y, in pixels; the longest but for one in a hundred is painted in full colour.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    length = np.hypot(flow[..., 0], flow[..., 1])
+    full = max(float(np.quantile(length, 0.99)), 1e-6)
+    hue = (np.arctan2(flow[..., 1], flow[..., 0]) / (2 * np.pi)) % 1
+    saturation = np.minimum(length / full, 1)
+    wheel = np.stack((hue * 180, saturation * 255, np.full_like(hue, 255)), -1).clip(0, (179, 255, 255))
+    return np.asarray(cv2.cvtColor(wheel.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
 
 
 def _to_image(picture: Picture) -> Image.Image:
