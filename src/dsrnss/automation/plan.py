@@ -23,7 +23,7 @@ _LOOKED_AT = 200
 _STEP = 32
 """Crops are multiples of it, as encoders like them."""
 _RELIT = 0.4
-"""Probability of relighting where all skies are dark."""
+"""Probability of relighting; of small networks, where all skies are dark."""
 _GPU_BYTES = 15e9
 """Memory from which a GPU takes the network of the paper."""
 
@@ -40,8 +40,7 @@ class Plan:
         day_steps: Training steps by day.
         steps: Training steps of the adaptation.
         device: `cpu` or `gpu`.
-        relighting: Probability that a labelled picture is relit as night: 0 where the pictures to adapt to have bright
-            skies.
+        relighting: Probability that a labelled picture is relit as night.
     """
 
     network: str
@@ -74,6 +73,8 @@ class NetworkChoice:
         area: Pixels of a crop.
         batch: Crops a step.
         steps: By day, and of the adaptation.
+        relit_by_dusk: Whether labelled pictures are relit as night even where the skies to adapt to are bright: a small
+            network loses by it there.
     """
 
     parts: NetworkConfig
@@ -84,11 +85,14 @@ class NetworkChoice:
     area: int = 256 * 352
     batch: int = 6
     steps: tuple[int, int] = (1500, 400)
+    relit_by_dusk: bool = True
 
 
 LITE0 = "timm/tf_efficientnet_lite0"
 NETWORKS: dict[str, NetworkChoice] = {
-    "compact": NetworkChoice(NetworkConfig("compact", "fpn", 48), "random", 2e-3, 1.0, steps=(3000, 400)),
+    "compact": NetworkChoice(
+        NetworkConfig("compact", "fpn", 48), "random", 2e-3, 1.0, steps=(3000, 400), relit_by_dusk=False
+    ),
     "lite0": NetworkChoice(
         NetworkConfig(LITE0, "fpn", 64),
         "efficientnet_lite0",
@@ -165,7 +169,8 @@ def choose(
         given["crop"] = _crop(shapes, network.area)
     day_steps, steps = network.steps
     if "relighting" not in given:
-        given["relighting"] = round(_RELIT * dark_skies(sets[1]), 2)
+        share = 1.0 if network.relit_by_dusk else dark_skies(sets[1])
+        given["relighting"] = round(_RELIT * share, 2)
     plan = Plan(name, side, tuple(given["crop"]), network.batch, day_steps, steps, device)
     plan = replace(plan, **{key: value for key, value in given.items() if key not in ("network", "crop")})
     for dataset, share in zip(sets, (1, 2), strict=True):
