@@ -36,6 +36,10 @@ class OutputError(DsrnssError):
     """A file or folder cannot be written."""
 
 
+class DownloadError(DsrnssError):
+    """A file cannot be downloaded."""
+
+
 class CheckpointError(DsrnssError):
     """A file of weights is missing, unreadable or does not fit the network."""
 

@@ -298,8 +298,12 @@ def _may_be_turned(image: Image.Image, file: BinaryIO) -> bool:
     """Whether it is worth asking Pillow, which decodes a whole PNG to see what stands behind its pixels."""
     if image.format != "PNG" or "exif" in image.info:
         return True
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    if isinstance(file, io.BytesIO):  # from an archive
+        content = file.getvalue()
         behind = content[content.rfind(b"IDAT") :]
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            behind = mapped[mapped.rfind(b"IDAT") :]
     return b"eXIf" in behind or any(text in image.info or text.encode() in behind for text in _PNG_TEXTS)
 
 

@@ -2,10 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
 
 import dsrnss
+from dsrnss.downloading import Source
 
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
@@ -33,24 +33,6 @@ _DSRNSS_PAGE = "the link in the README of the authors' repository, which https:/
 _ENDINGS = (".ckpt", ".pth", ".safetensors")
 _NOT_TELLING = ("pytorch_model.bin", "model.safetensors")
 """File names that every model on the Hugging Face hub has."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One place of a file.
-
-    Attributes:
-        url: Its address.
-        sha256: The checksum, or as many of its first hexadecimal digits as are published; empty if none is.
-    """
-
-    url: str
-    sha256: str = ""
-
-    @property
-    def file_name(self) -> str:
-        """What the file is called."""
-        return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
 @dataclass(frozen=True)
