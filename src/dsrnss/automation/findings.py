@@ -14,11 +14,11 @@ import torch
 from dsrnss.automation.plan import Plan
 from dsrnss.data.base import SegmentationDataset, spread
 from dsrnss.labels import LabelSpace
+from dsrnss.machine import summary
 from dsrnss.metrics import LabelFree, Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, Curve, Panel, RunReport
 from dsrnss.reporting.findings import followed_curve, panels
-from dsrnss.reporting.machine import machine
 from dsrnss.training.callbacks.best_network import BestNetwork
 from dsrnss.training.callbacks.history import FOLLOWED
 from dsrnss.training.checkpoints import LOGS
@@ -133,7 +133,7 @@ def report_of(
     return RunReport(
         title="From day to night",
         settings={**plan.table(), "CPU threads": str(torch.get_num_threads())},
-        machine=machine(),
+        machine=summary(),
         seconds={},
         label_space=found.label_space,
         scores=found.scores,

@@ -15,19 +15,18 @@ from rich.console import Console
 
 from dsrnss.data.alignment_store import AlignedPairs
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.parallel import available_cores
 from dsrnss.data.synthnight.dataset import SynthNight
 from dsrnss.demo.findings import NOTES, curves
 from dsrnss.errors import ConfigError
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.interruption import interruptible
+from dsrnss.machine import available_cores, summary
 from dsrnss.metrics import Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, save_pretrained
 from dsrnss.progress import ProgressDisplay
 from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, Curve, Panel, RunReport
 from dsrnss.reporting.findings import panels
-from dsrnss.reporting.machine import machine
 from dsrnss.reporting.report import write_report
 from dsrnss.reporting.tables import print_scores
 from dsrnss.training.callbacks.history import History
@@ -172,7 +171,7 @@ class _Demo:
         return RunReport(
             title="dsrnss demo: from day to night",
             settings={"steps of adaptation": str(self.amounts.steps), "CPU threads": str(threads)},
-            machine=machine(),
+            machine=summary(),
             seconds=self.progress.seconds,
             label_space=night.label_space,
             scores=scores,
