@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import adapt, completion, demo, doctor, experiment, export, weights
+from dsrnss.commands import adapt, completion, demo, doctor, experiment, export, report, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
 from dsrnss.commands.segment import command as segment
@@ -47,6 +47,7 @@ def build_parser() -> Parser:
     export.add_parser(commands)
     for name, title in experiment.COMMANDS.items():
         commands.add_parser(name, help=title, add_help=False)
+    report.add_parser(commands)
     data.add_parser(commands)
     weights.add_parser(commands)
     doctor.add_parser(commands)
