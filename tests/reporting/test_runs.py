@@ -18,7 +18,7 @@ def logs(tmp_path: Path) -> Path:
     folder = tmp_path / "lightning_logs" / "night"
     for number in range(3):
         leave_run(folder / "adapt" / f"version_{number}", number)
-    leave_run(folder / "dacs" / "version_0", 0, settings={"refinement": {"enabled": False}})
+    leave_run(folder / "adapt+dacs" / "version_0", 0, settings={"refinement": {"enabled": False}})
     return folder
 
 
@@ -38,7 +38,7 @@ def test_a_folder_of_runs_stands_for_all_of_them(logs: Path) -> None:
         "night/adapt/version_0",
         "night/adapt/version_1",
         "night/adapt/version_2",
-        "night/dacs/version_0",
+        "night/adapt+dacs/version_0",
     ]
     assert len(find_runs([logs / "adapt", logs / "adapt" / "version_1"])) == 3
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from dsrnss.commands import experiment
 from dsrnss.commands.arguments import Parser, path
-from dsrnss.experiment.files import packaged_names
 from dsrnss.optional import optional
 
 SHELLS = ("bash", "zsh", "fish")
@@ -88,6 +87,8 @@ def _add_usual_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 def _experiments() -> dict[str, Any]:
     """Files, and the names of packaged experiments, in the words of shtab."""
+    from dsrnss.experiment.files import packaged_names
+
     names = " ".join(packaged_names())
     return {
         "bash": "_dsrnss_experiments",

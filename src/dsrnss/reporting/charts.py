@@ -11,6 +11,8 @@ from dsrnss.reporting.content import Curve
 
 WIDTH, HEIGHT = 460, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 44
+HUES = 6
+"""Colours of the style sheet."""
 _MAX_POINTS = 300
 _SMOOTH_FROM = 40
 """Curves of at least so many points are drawn as a running mean over a faint trace."""
@@ -59,6 +61,7 @@ class Line:
     marks: tuple[tuple[float, float], ...]
     last: str
     band: str = ""
+    hue: int = 0
 
 
 @dataclass(frozen=True)
@@ -162,13 +165,16 @@ def _chart(group: str, members: list[tuple[Curve, Floats]]) -> Chart:
         unit=members[0][0].unit,
         x_ticks=tuple((axes.x(tick), f"{tick:,.0f}") for tick in x_ticks),
         y_ticks=tuple((axes.y(tick), f"{tick:g}") for tick in y_ticks),
-        lines=tuple(_line(curve, bold, points, axes, ended=kind.x == Kind.x) for curve, bold, points in drawn),
+        lines=tuple(
+            _line(curve, bold, points, axes, place if curve.hue is None else curve.hue, ended=kind.x == Kind.x)
+            for place, (curve, bold, points) in enumerate(drawn)
+        ),
         x_title=kind.x,
         diagonal=(axes.x(0), axes.y(0), axes.x(100), axes.y(100)) if kind.square else None,
     )
 
 
-def _line(curve: Curve, bold: Floats, points: Floats, axes: _Axes, *, ended: bool) -> Line:
+def _line(curve: Curve, bold: Floats, points: Floats, axes: _Axes, hue: int, *, ended: bool) -> Line:
     band = [*((x, high) for x, _, high in curve.band), *((x, low) for x, low, _ in reversed(curve.band))]
     return Line(
         name=curve.name,
@@ -177,6 +183,7 @@ def _line(curve: Curve, bold: Floats, points: Floats, axes: _Axes, *, ended: boo
         marks=tuple((axes.x(step), axes.y(value)) for step, value in bold) if len(bold) <= _MARKS_UP_TO else (),
         last=_value(bold[-1, 1], curve.unit) if ended else "",
         band=" ".join(f"{axes.x(x):g},{axes.y(y):g}" for x, y in band),
+        hue=hue % HUES,
     )
 
 

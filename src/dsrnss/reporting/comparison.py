@@ -130,7 +130,7 @@ def overlaid(groups: Sequence[Group], name: str, label: str, chart: str, *, perc
         percent: Whether it is a share, shown in percent.
     """
     curves, factor = [], 100.0 if percent else 1.0
-    for one in groups:
+    for hue, one in enumerate(groups):
         logged = [np.array(smoothed(run.curves[name])) for run in one.runs if run.curves.get(name)]
         if not logged:
             continue
@@ -141,7 +141,8 @@ def overlaid(groups: Sequence[Group], name: str, label: str, chart: str, *, perc
         values = factor * np.array([np.interp(steps, some[:, 0], some[:, 1]) for some in logged])
         band = [] if len(logged) == 1 else list(zip(steps, values.min(0), values.max(0), strict=True))
         points = list(zip(steps, values.mean(0), strict=True))
-        curves.append(Curve(one.name if len(groups) > 1 else label, "%" if percent else "", points, chart, band))
+        unit, several = "%" if percent else "", len(groups) > 1
+        curves.append(Curve(one.name if several else label, unit, points, chart, band, hue if several else None))
     return curves
 
 

@@ -28,6 +28,7 @@ class Curve:
         points: (step, value) pairs in order of the step; values that are not finite are left out of the drawing.
         group: Curves of one group share a chart; some have titles and axes of their own, see `charts.KINDS`.
         band: (step, lowest, highest) of several seeds, of which the points are the mean.
+        hue: Number of its colour; None: its place in the chart.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Curve:
     points: Sequence[tuple[float, float]]
     group: str = "loss"
     band: Sequence[tuple[float, float, float]] = ()
+    hue: int | None = None
 
 
 @dataclass(frozen=True)

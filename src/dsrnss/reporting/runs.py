@@ -132,10 +132,10 @@ def _folders(place: Path) -> list[Path]:
     return sorted(below, key=_natural)
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """A key by which `version_10` comes behind `version_9`."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+def _natural(path: Path) -> list[list[tuple[int, int, str]]]:
+    """A key by which `version_10` comes behind `version_9`, and the folder `a+b` behind `a`."""
+    split = [re.split(r"(\d+)", folder) for folder in path.parts]
+    return [[(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts] for parts in split]
 
 
 def _is_run(folder: Path) -> bool:
