@@ -30,6 +30,7 @@ class TestStart:
             "from dsrnss.cli import main; main(['segment', '--help'])",
             "from dsrnss.cli import main; main(['fit', '--help'])",
             "from dsrnss.cli import main; main(['fit'])",
+            "from dsrnss.cli import main; main(['completion', 'bash'])",
         ],
     )
     def test_needs_nothing_heavy(self, code: str) -> None:

@@ -48,6 +48,10 @@ class TrainingError(DsrnssError):
     """A training run cannot go on, for example because its loss is not finite."""
 
 
+class RunError(DsrnssError):
+    """What a run has left is not there, or not what a run leaves."""
+
+
 class HardwareError(DsrnssError):
     """The asked-for device does not exist on this machine."""
 

@@ -16,6 +16,9 @@ from dsrnss.labels import LabelSpace
 Picture = npt.NDArray[np.uint8] | Image.Image
 """(H, W, 3) or (H, W) uint8, or a Pillow image."""
 
+JPEG: dict[str, Any] = {"quality": 86, "optimize": True}
+"""How photographs are stored."""
+
 _PAPER, _INK, _GAP = (255, 255, 255), (40, 44, 52), 6
 
 
@@ -101,8 +104,7 @@ def photo_uri(image: npt.NDArray[np.uint8], max_width: int) -> str:
         image: (H, W, 3) uint8 RGB.
         max_width: Wider pictures are scaled down to this many pixels.
     """
-    picture = _fit_width(Image.fromarray(image), min(image.shape[1], max_width))
-    return _data_uri(picture, "JPEG", quality=86, optimize=True)
+    return _data_uri(shrunk(image, max_width), "JPEG", **JPEG)
 
 
 def label_uri(labels: npt.NDArray[np.integer], label_space: LabelSpace, max_width: int) -> str:
@@ -113,11 +115,21 @@ def label_uri(labels: npt.NDArray[np.integer], label_space: LabelSpace, max_widt
         label_space: The classes.
         max_width: Wider maps are thinned out to this many pixels.
     """
+    return _data_uri(label_picture(labels, label_space, max_width), "PNG", optimize=True)
+
+
+def shrunk(image: npt.NDArray[np.uint8], max_width: int) -> Image.Image:
+    """A picture, (H, W, 3) uint8 RGB, of at most that width."""
+    return _fit_width(Image.fromarray(image), min(image.shape[1], max_width))
+
+
+def label_picture(labels: npt.NDArray[np.integer], label_space: LabelSpace, max_width: int) -> Image.Image:
+    """A label map of at most that width, whose pixels are train ids (255: none) and whose palette are the colours."""
     known = (labels >= 0) & (labels < label_space.num_classes)
     picture = Image.fromarray(np.where(known, labels, 255).astype(np.uint8))
     picture = _fit_width(picture, min(labels.shape[1], max_width), Image.Resampling.NEAREST)
     picture.putpalette(label_space.flat_palette())
-    return _data_uri(picture, "PNG", optimize=True)
+    return picture
 
 
 def heat_map(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:

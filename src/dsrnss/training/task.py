@@ -287,7 +287,8 @@ class AdaptationTask(L.LightningModule):
         return self.student if self.evaluate == "student" else self.method.teacher.network
 
     @property
-    def _predictor(self) -> Predictor:
+    def predictor(self) -> Predictor:
+        """That network, and how pictures pass it."""
         return Predictor(self.evaluated, self.inference)
 
     def prepare_evaluated(self) -> Segmentor:
@@ -300,11 +301,12 @@ class AdaptationTask(L.LightningModule):
 
     def _start(self, stage: str, loaders: int) -> None:
         self.prepare_evaluated()
-        self._evaluation = Evaluation(set_names(self.trainer, stage, loaders), self.label_space, self.device)
+        names = set_names(self.trainer, stage, loaders)
+        self._evaluation = Evaluation(names, self.label_space, self.device, detailed=stage == "test")
 
     def _count(self, batch: dict[str, Tensor], index: int) -> None:
         assert self._evaluation is not None
-        self._evaluation.count(self._predictor, batch, index)
+        self._evaluation.count(self.predictor, batch, index)
 
     def _end(self, stage: str) -> None:
         assert self._evaluation is not None
@@ -345,4 +347,4 @@ class AdaptationTask(L.LightningModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
         """Labels and confidences of a batch, each picture at its size on disk."""
-        return predict_batch(self._predictor, batch)
+        return predict_batch(self.predictor, batch)
