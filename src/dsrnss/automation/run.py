@@ -11,7 +11,7 @@ from typing import Any
 from dsrnss.automation import experiments
 from dsrnss.automation.findings import Found, report_of
 from dsrnss.automation.plan import NetworkChoice, Plan, choose, device_of, fitting_network, like
-from dsrnss.automation.sets import SetChoice, joined, labelled_set, night_set
+from dsrnss.automation.sets import ALONE, SYNTHNIGHT, SetChoice, joined, labelled_set, night_set, supports
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.checking.check import CheckReport, check_sets
 from dsrnss.data.multi_source import MultiSource
@@ -43,6 +43,7 @@ class Request:
         day: Labelled pictures: a folder of one's own (docs/own_data.md), a known set, or `synthnight`.
         night: Pictures to adapt to: any folder of pictures, or a known set. Their labels are never looked at.
         source: Further labelled sets, whose classes become those of `day` by name; `SET=WEIGHT` says how much of one.
+            Empty: SynthNight, where it supports few pictures of the day against dark skies; `none`: never.
         val: Labelled night pictures that choose and score the network.
         refs: Folder of pictures of the same places by day, named as those by night.
         pairs: CSV of `picture,reference` instead.
@@ -144,8 +145,10 @@ class _Adaptation:
     def __init__(self, request: Request, out: Path) -> None:
         self.request, self.out = request, out
         first = labelled_set(request.day, request.labels_file)
-        self.day = joined(first, request.source)
         self.night = night_set(request.night, request.refs, request.pairs)
+        self.supported = not request.source and supports(first, self.night)
+        more = (SYNTHNIGHT,) if self.supported else request.source
+        self.day = joined(first, () if more == (ALONE,) else more)
         self.val = None if request.val is None else labelled_set(request.val, self._classes(first), part="val")
 
     def _classes(self, day: SetChoice) -> str | None:
@@ -192,6 +195,11 @@ class _Adaptation:
     def _tell(self, plan: Plan) -> None:
         text = ", ".join(f"{name} {value}" for name, value in plan.table().items())
         _log.info("chosen: %s. Each has an option of its name.", text)
+        if self.supported:
+            _log.info(
+                "the skies of these nights are dark and labelled pictures few: SynthNight's scenes are learned from as "
+                "well. Not so with --source none."
+            )
         if isinstance(source := self.day.build(), MultiSource):
             _log.info("the classes of the sources, by name:\n%s", source.mapping_table())
 

@@ -25,7 +25,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", type=path, default=Path("adapted"), metavar="DIR", help="output folder (adapted)")
     data = parser.add_argument_group("pictures")
     data.add_argument(
-        "--source", action="append", default=[], metavar="SET[=WEIGHT]", help="a further labelled set; may be repeated"
+        "--source",
+        action="append",
+        default=[],
+        metavar="SET[=WEIGHT]",
+        help="a further labelled set; may be repeated. Without it, synthnight where labelled pictures are few and the "
+        "skies of NIGHT are dark; none: never",
     )
     data.add_argument("--val", type=path, metavar="DIR", help="labelled night pictures that choose and score")
     data.add_argument("--refs", type=path, metavar="DIR", help="the same places by day, named like the night pictures")

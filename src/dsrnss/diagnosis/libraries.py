@@ -42,6 +42,7 @@ USES = (
     Use("export --format onnx", ("onnx", "onnxscript", "onnxruntime"), "'dsrnss[onnx]'"),
     Use("export --format openvino", ("onnx", "onnxscript", "openvino"), "'dsrnss[onnx]' openvino"),
     Use("backbones timm/NAME, adapt --network lite0", ("timm",), "'dsrnss[timm]'"),
+    Use("serve", ("gradio",), "'dsrnss[serve]'"),
     Use("completion SHELL", ("shtab",), "shtab"),
 )
 
