@@ -149,7 +149,7 @@ class Bench:
         return AdaptationTask(
             arm.network,
             weights=str(start),
-            optimizer=OptimizerConfig(arm.lr / 2, arm.factor, layer_decay=arm.layer_decay),
+            optimizer=OptimizerConfig(arm.lr / 10, arm.factor, layer_decay=arm.layer_decay),
             schedule=ScheduleConfig(warmup_steps=30),
             label_space=self.sets.day.label_space,
             source=SourceConfig(augmentation=AugmentationConfig(jitter=0.3, hue=0.03)),

@@ -1,104 +1,204 @@
-"""What one training step costs: user + system CPU seconds and peak memory, the optimiser's step included.
+"""What one training step costs: user + system CPU seconds, page faults and peak memory of each stage.
 
 Usage: `python benchmarks/step_cost.py [--backbone mit_b0] [--size 512] [--options '{"channels_last": true}']`. HRDA
-with a DAFormer head, UAWarpC with random weights, 2 source + 2 target + 2 reference images; the first step is
-not counted.
+with a DAFormer head, UAWarpC with random weights, as many source as target and reference images (`--pairs`), the
+optimiser's step included; the first step is not counted. Prints JSON.
 
-With `--against SRC` the sources of another checkout take turns with these, each step in a process of its own, since
-machines are noisy; the last line is the ratio.
+Ours and the plain baseline (`plain_step.py`) take turns, each step in a process of its own, since machines are noisy;
+with `--against SRC` the sources of another checkout are the baseline. `ratio` is ours over it, of the medians.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
-import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+
+Cost = dict[str, float]
 
 
-def measure(backbone: str, size: int, steps: int, bf16: bool, options: dict[str, object]) -> dict[str, float]:
+class Stages:
+    """Adds up what the stages of a step cost; a stage inside another is counted in both."""
+
+    def __init__(self) -> None:
+        self.costs: dict[str, Cost] = defaultdict(lambda: {"cpu_s": 0.0, "system_s": 0.0, "faults": 0, "peak_gib": 0.0})
+        self._highest = [0.0]
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """What runs inside the block is a stage."""
+        self._highest[-1] = max(self._highest[-1], _peak())
+        _forget_peak()
+        self._highest.append(0.0)
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        yield
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        peak = max(self._highest.pop(), _peak())
+        self._highest[-1] = max(self._highest[-1], peak)
+        cost, system = self.costs[name], after.ru_stime - before.ru_stime
+        cost["cpu_s"] += after.ru_utime - before.ru_utime + system
+        cost["system_s"] += system
+        cost["faults"] += after.ru_minflt - before.ru_minflt
+        cost["peak_gib"] = max(cost["peak_gib"], peak)
+
+    def wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A call as a stage."""
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self.of(name):
+                return call(*args, **kwargs)
+
+        return wrapper
+
+
+def _peak() -> float:
+    """The greatest resident memory since it was forgotten, in GiB."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+    except OSError:  # elsewhere than on Linux: of the process so far
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _forget_peak() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
     """The mean cost of a step in this process."""
     from dsrnss.adaptation.alignment import UAWarpCAligner
     from dsrnss.adaptation.prototypes import PrototypeConfig
+    from dsrnss.adaptation.teacher import SelfTrainingConfig
     from dsrnss.models.config import NetworkConfig
     from dsrnss.training.schedule import build_optimizer
     from dsrnss.training.task import AdaptationTask
 
     torch.manual_seed(0)
+    tiles = {"self_training": SelfTrainingConfig(teacher_tiles=True)} if args.tiles else {}
     task = AdaptationTask(
-        NetworkConfig(backbone, "daformer", hrda=True),
+        NetworkConfig(args.backbone, "daformer", hrda=True),
         aligner=UAWarpCAligner("random", "random"),
         prototypes=PrototypeConfig(start_epoch=None),
         seed=0,
-        **options,  # type: ignore[arg-type]
+        **tiles,
+        **args.options,
     )
     task.train()
+    method, stages, plain = task.method, Stages(), args.variant == "plain"
+    backward: Callable[[dict[str, torch.Tensor]], None] = _backward
+    if plain:
+        import plain_step
+
+        for network in (task.student, method.teacher, method.reference):
+            if isinstance(network, nn.Module):
+                plain_step.make_plain(network)
+        backward = plain_step.backward
+    elif importlib.util.find_spec("dsrnss.training.allocator"):  # a checkout to compare with may be older
+        importlib.import_module("dsrnss.training.allocator").keep_freed_memory()
     optimizer, _ = build_optimizer(task.student, task.optimizer_config, task.schedule_config)
-    images = [torch.randn(2, 3, size, size) for _ in range(3)]
-    label = torch.randint(0, 19, (2, size // 32, size // 32)).repeat_interleave(32, 1).repeat_interleave(32, 2)
+    size, pairs = args.size, args.pairs
+    images = [torch.randn(pairs, 3, size, size) for _ in range(3)]
+    label = torch.randint(0, 19, (pairs, size // 32, size // 32)).repeat_interleave(32, 1).repeat_interleave(32, 2)
     batch = {"source": {"image": images[0], "label": label}, "target": {"image": images[1], "reference": images[2]}}
 
     def step(number: int) -> float:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            losses, _ = task.method.losses(task.student, batch, number)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            losses, _ = method.losses(task.student, batch, number)
             total = torch.stack(list(losses.values())).sum()
-        total.backward()
-        optimizer.step()
+        with stages.of("backward"):
+            backward(losses)
+        with stages.of("optimiser"):
+            optimizer.step()
         return float(total.detach())
 
     step(0)
-    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    loss = [step(number) for number in range(1, steps + 1)][-1]
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "cpu_s": (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / steps,
-        "system_s": (after.ru_stime - before.ru_stime) / steps,
-        "wall_s": wall / steps,
-        "faults": (after.ru_minflt - before.ru_minflt) / steps,
-        "peak_gib": after.ru_maxrss / 2**20,
-        "loss": loss,
-    }
+    method.teacher.forward = stages.wrapped("teacher", method.teacher.forward)  # type: ignore[method-assign]
+    method.student_passes = stages.wrapped("student", method.student_passes)  # type: ignore[method-assign]
+    method.aligner = stages.wrapped("alignment", method.aligner)  # type: ignore[arg-type,assignment]
+    stages.costs.clear()
+    for number in range(1, args.steps + 1):
+        with stages.of("step"):
+            loss = step(number)
+    for cost in stages.costs.values():
+        cost.update({key: cost[key] / args.steps for key in ("cpu_s", "system_s", "faults")})
+    return {"loss": loss, "stages": stages.costs}
 
 
-def compare(sources: list[str], rounds: int, arguments: list[str]) -> None:
-    """Measure each of some sources in turn, and print the ratio of the last to the first."""
-    cpu: dict[str, list[float]] = {source: [] for source in sources}
+def _backward(losses: dict[str, torch.Tensor]) -> None:
+    torch.stack(list(losses.values())).sum().backward()
+
+
+def compare(variants: dict[str, tuple[str, str]], rounds: int, arguments: list[str]) -> dict[str, Any]:
+    """Measure variants in turn.
+
+    Args:
+        variants: Name -> the folder of its sources and what `--variant` is.
+        rounds: How often each is measured.
+        arguments: Of all.
+    """
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for _ in range(rounds):
-        for source in sources:
-            words = [sys.executable, __file__, *arguments]
-            done = subprocess.run(words, env=os.environ | {"PYTHONPATH": source}, capture_output=True, check=True)
-            found = json.loads(done.stdout)
-            cpu[source].append(found["cpu_s"])
-            print(source, json.dumps(found), flush=True)
-    first, last = (statistics.median(cpu[source]) for source in (sources[0], sources[-1]))
-    print(f"CPU seconds: {last:.1f} / {first:.1f} = {last / first:.3f}")
+        for name, (source, variant) in variants.items():
+            words = [sys.executable, __file__, *arguments, "--variant", variant]
+            done = subprocess.run(words, env=os.environ | {"PYTHONPATH": source}, stdout=subprocess.PIPE, check=True)
+            found[name].append(json.loads(done.stdout))
+            print(name, json.dumps(found[name][-1]["stages"]["step"]), file=sys.stderr, flush=True)
+    result: dict[str, Any] = {name: _medians(runs) for name, runs in found.items()}
+    base, ours = (result[name]["stages"] for name in variants)
+    ratio = {
+        stage: {key: round(ours[stage][key] / base[stage][key], 3) for key in ("cpu_s", "peak_gib")} for stage in ours
+    }
+    return {"arguments": " ".join(arguments), **result, "ratio": ratio}
+
+
+def _medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    first = runs[0]["stages"]
+    stages = {
+        stage: {key: round(statistics.median(run["stages"][stage][key] for run in runs), 3) for key in cost}
+        for stage, cost in first.items()
+    }
+    return {"loss": runs[-1]["loss"], "stages": stages}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="mit_b0")
     parser.add_argument("--size", type=int, default=512, help="side of the crops")
+    parser.add_argument("--pairs", type=int, default=2, help="source images, target images and references")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="under autocast")
+    parser.add_argument("--tiles", action="store_true", help="with self_training.teacher_tiles")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--options", type=json.loads, default={}, help="more of AdaptationTask's options, as JSON")
     parser.add_argument("--against", metavar="SRC", help="the src folder of the checkout to compare with")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--variant", choices=("ours", "plain"), help="measure this one alone, once")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if args.against is None:
-        print(json.dumps(measure(args.backbone, args.size, args.steps, args.bf16, args.options)))
+    if args.variant is not None:
+        print(json.dumps(measure(args)))
         return
     same = ["--backbone", args.backbone, "--size", str(args.size), "--steps", str(args.steps)]
-    same += ["--threads", str(args.threads), "--options", json.dumps(args.options)]
-    same += ["--bf16"] if args.bf16 else []
-    compare([args.against, str(Path(__file__).parents[1] / "src")], args.rounds, same)
+    same += ["--pairs", str(args.pairs), "--threads", str(args.threads), "--options", json.dumps(args.options)]
+    same += [f"--{flag}" for flag in ("bf16", "tiles") if getattr(args, flag)]
+    source = str(Path(__file__).parents[1] / "src")
+    base = {"plain": (source, "plain")} if args.against is None else {"against": (args.against, "ours")}
+    print(json.dumps(compare({**base, "ours": (source, "ours")}, args.rounds, same), indent=1))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class TestStart:
             "from dsrnss.cli import main; main(['segment', '--help'])",
             "from dsrnss.cli import main; main(['fit', '--help'])",
             "from dsrnss.cli import main; main(['fit'])",
+            "from dsrnss.cli import main; main(['completion', 'bash'])",
         ],
     )
     def test_needs_nothing_heavy(self, code: str) -> None:
@@ -56,7 +57,7 @@ class TestStart:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("words", [[], ["demo"], ["segment"], ["fit"], ["data"], ["data", "synthesize"]])
+    @pytest.mark.parametrize("words", [[], ["demo"], ["segment"], ["serve"], ["fit"], ["data"], ["data", "synthesize"]])
     def test_every_command_has_help(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main([*words, "--help"]) == 0
         assert capsys.readouterr().out.startswith("usage: dsrnss")

@@ -20,6 +20,7 @@ SCRIPT = """
     from dsrnss.data.base import SegmentationDataset
     from dsrnss.labels import CITYSCAPES
     from dsrnss.training.evaluation import count_batch
+    from dsrnss.detail import DetailCounts
     from dsrnss.metrics import ConfusionMatrix
     from dsrnss.training.processes import end_group_at_exit
 
@@ -45,14 +46,17 @@ SCRIPT = """
             end_group_at_exit()
         def on_validation_epoch_start(self):
             self.confusion = ConfusionMatrix(19).to(self.device)
+            self.details = DetailCounts(19).to(self.device)
         on_test_epoch_start = on_validation_epoch_start
         def validation_step(self, batch, batch_idx):
-            count_batch(self, batch, self.confusion)
+            count_batch(self, batch, self.confusion, self.details)
         test_step = validation_step
         def predict(self, images):
             return self.net(images)
         def on_validation_epoch_end(self):
             self.counts = self.confusion.compute()
+            self.calibration, self.rows = self.details.compute()
+            self.detail = self.details.detail()
         on_test_epoch_end = on_validation_epoch_end
         def training_step(self, batch, batch_idx):
             return self.net(batch["image"]).square().mean()
@@ -73,10 +77,13 @@ SCRIPT = """
     trainer.test(module, verbose=False)
     if trainer.is_global_zero:
         module.eval()
-        whole = ConfusionMatrix(19)
+        whole, details = ConfusionMatrix(19), DetailCounts(19)
         for batch in make_eval_loader(Five(), 1, 0):
-            count_batch(module, batch, whole)
+            count_batch(module, batch, whole, details)
         found = {"fit": int(fitted.sum()), "same": bool(torch.equal(module.counts, whole.counts))}
+        found["confidence"] = bool(torch.equal(module.calibration, details.calibration))
+        found["pictures"] = bool(torch.equal(module.rows[module.rows[:, 0].argsort()], torch.cat(details.rows)))
+        found["names"] = [one.name for one in module.detail.images]
         open(sys.argv[1], "w").write(json.dumps(found))
 """
 
@@ -86,4 +93,10 @@ def test_five_pictures_on_two_processes_count_as_on_one(tmp_path):
     script, out = tmp_path / "two.py", tmp_path / "out.json"
     script.write_text(f"import sys\nsys.path.insert(0, {SOURCES!r})\n" + textwrap.dedent(SCRIPT))
     subprocess.run([sys.executable, str(script), str(out)], check=True, timeout=300)
-    assert json.loads(out.read_text()) == {"fit": 5 * 64, "same": True}
+    assert json.loads(out.read_text()) == {
+        "fit": 5 * 64,
+        "same": True,
+        "confidence": True,
+        "pictures": True,
+        "names": ["0", "1", "2", "3", "4"],
+    }

@@ -42,7 +42,14 @@ class TestWheel:
         metadata = wheel.read(name).decode()
         assert f"\nVersion: {dsrnss.__version__}\n" in metadata
         assert "License-Expression: Apache-2.0" in metadata
-        assert re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE) == ["dev", "docs", "onnx", "timm", "video"]
+        assert re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE) == [
+            "dev",
+            "docs",
+            "onnx",
+            "serve",
+            "timm",
+            "video",
+        ]
 
     def test_releases_that_are_not_safe_are_refused(self, wheel: zipfile.ZipFile) -> None:
         name = next(name for name in wheel.namelist() if name.endswith("METADATA"))

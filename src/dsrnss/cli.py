@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import adapt, demo, experiment, export, weights
+from dsrnss.commands import adapt, completion, demo, doctor, experiment, export, report, serve, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
 from dsrnss.commands.segment import command as segment
@@ -26,7 +26,8 @@ Semantic segmentation of night scenes, learned from labelled day scenes and unla
   dsrnss demo                                   see the whole method work, no download needed
   dsrnss segment PHOTO.jpg --out out            segment your own photographs
   dsrnss adapt DAY NIGHT --out run              adapt to your own night pictures, from your labelled day pictures
-  dsrnss fit --config synthnight/adapt.yaml     train from an experiment file"""
+  dsrnss fit --config synthnight/adapt.yaml     train from an experiment file
+  dsrnss doctor                                 tell what is missing here, and how to get it"""
 
 _OF_MEMORY = re.compile(
     "allocate memory|out of memory|failed to map segment|create a primitive|can't start new thread", re.IGNORECASE
@@ -44,10 +45,14 @@ def build_parser() -> Parser:
     adapt.add_parser(commands)
     segment.add_parser(commands)
     export.add_parser(commands)
+    serve.add_parser(commands)
     for name, title in experiment.COMMANDS.items():
         commands.add_parser(name, help=title, add_help=False)
+    report.add_parser(commands)
     data.add_parser(commands)
     weights.add_parser(commands)
+    doctor.add_parser(commands)
+    completion.add_parser(commands)
     return parser
 
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 
-@lru_cache(maxsize=256)
 def constant(
     values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32, shape: tuple[int, ...] = (-1,)
 ) -> Tensor:
@@ -18,5 +17,14 @@ def constant(
         dtype: Of the tensor.
         shape: Of the tensor.
     """
+    if torch.compiler.is_compiling():  # what is made there belongs to the graph, and has no numbers outside of it
+        return _made(values, device, dtype, shape)
+    return _kept(values, device, dtype, shape)
+
+
+def _made(values: tuple[float, ...], device: torch.device, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     with torch.inference_mode(False):  # made inside it, it could not be used where gradients flow
         return torch.tensor(values, dtype=dtype, device=device).view(shape)
+
+
+_kept = lru_cache(maxsize=256)(_made)

@@ -36,6 +36,10 @@ class OutputError(DsrnssError):
     """A file or folder cannot be written."""
 
 
+class DownloadError(DsrnssError):
+    """A file cannot be downloaded."""
+
+
 class CheckpointError(DsrnssError):
     """A file of weights is missing, unreadable or does not fit the network."""
 
@@ -44,8 +48,25 @@ class TrainingError(DsrnssError):
     """A training run cannot go on, for example because its loss is not finite."""
 
 
+class RunError(DsrnssError):
+    """What a run has left is not there, or not what a run leaves."""
+
+
 class HardwareError(DsrnssError):
     """The asked-for device does not exist on this machine."""
+
+
+class RefusedError(DsrnssError):
+    """A server does not answer a request: it is too large or too slow, of the wrong kind, or too many wait already.
+
+    Args:
+        message: Why, and what to do.
+        status: Status code of HTTP.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def check_range(name: str, value: float, least: float, most: float = float("inf")) -> None:

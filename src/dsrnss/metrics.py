@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from dsrnss.detail import Detail
 from dsrnss.labels import IGNORE_INDEX, LabelSpace
 
 
@@ -26,6 +27,7 @@ class Scores:
         confusion: (C, C) pixel counts, truth x prediction.
         uiou: (C,) uncertainty-aware IoU; None: the set has no masks of invalid pixels.
         mean_uiou: Its mean over all classes; None likewise.
+        detail: Confidence, and each picture by itself; None: not counted.
     """
 
     iou: npt.NDArray[np.float64]
@@ -38,6 +40,7 @@ class Scores:
     confusion: npt.NDArray[np.int64]
     uiou: npt.NDArray[np.float64] | None = None
     mean_uiou: float | None = None
+    detail: Detail | None = None
 
     def summary(self) -> dict[str, float]:
         """The means by their names in logs; `UIoU` only where it was measured."""
@@ -53,12 +56,13 @@ class Scores:
         }
 
 
-def scores(counts: npt.NDArray[np.int64], label_space: LabelSpace) -> Scores:
+def scores(counts: npt.NDArray[np.int64], label_space: LabelSpace, detail: Detail | None = None) -> Scores:
     """Compute the metrics.
 
     Args:
         counts: (C, C) pixel counts, truth x prediction; or what `ConfusionMatrix` computes, (C, 2C + 2).
         label_space: Names the groups.
+        detail: What else was counted.
     """
     classes = len(counts)
     confusion, certain, invalid = counts[:, :classes], counts[:, classes : 2 * classes], counts[:, 2 * classes :]
@@ -81,6 +85,7 @@ def scores(counts: npt.NDArray[np.int64], label_space: LabelSpace) -> Scores:
         confusion=confusion,
         uiou=uiou,
         mean_uiou=None if uiou is None else float(np.nan_to_num(uiou).mean()),
+        detail=detail,
     )
 
 

@@ -9,6 +9,8 @@ def expanded(path: str | Path) -> Path:
 
     Where there is no such user, as for a file `~draft.png`, or no home folder, the path stays as it is.
     """
+    if isinstance(path, Path) and not str(path).startswith("~"):  # it may be more than its name
+        return path
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises where there is no such user)
 
 

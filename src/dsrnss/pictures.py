@@ -223,7 +223,7 @@ def _open(file: BinaryIO, name: str, max_megapixels: float | None) -> Image.Imag
         return Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])  # older Pillows have no AVIF
     except UnidentifiedImageError as error:
         file.seek(0)
-        raise ImageError(f"'{name}' {_what_else(name, file.read(512))}") from error
+        raise ImageError(f"'{name}' {what_else(name, file.read(512))}") from error
     except Image.DecompressionBombError as error:
         pixels = next((int(word) for word in str(error).replace("(", " ").split() if word.isdigit()), 0)
         raise ImageError(f"'{name}' {_too_large(f'{pixels / 1e6:.0f} megapixels', max_megapixels)}") from error
@@ -233,8 +233,13 @@ def _open(file: BinaryIO, name: str, max_megapixels: float | None) -> Image.Imag
         raise ImageError(f"'{name}' is damaged: its header cannot be read ({error}).") from error
 
 
-def _what_else(name: str, start: bytes) -> str:
-    """Guess what a file is that is no picture."""
+def what_else(name: str, start: bytes) -> str:
+    """Guess what a file is that is no picture: a sentence without its subject.
+
+    Args:
+        name: Of the file.
+        start: Its first 512 bytes.
+    """
     if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
         return "is a HEIC picture, which cannot be read: convert it to JPEG or PNG."
     if start.lstrip()[:4] == b"<svg" or b"<svg" in start:
@@ -293,8 +298,12 @@ def _may_be_turned(image: Image.Image, file: BinaryIO) -> bool:
     """Whether it is worth asking Pillow, which decodes a whole PNG to see what stands behind its pixels."""
     if image.format != "PNG" or "exif" in image.info:
         return True
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    if isinstance(file, io.BytesIO):  # from an archive
+        content = file.getvalue()
         behind = content[content.rfind(b"IDAT") :]
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            behind = mapped[mapped.rfind(b"IDAT") :]
     return b"eXIf" in behind or any(text in image.info or text.encode() in behind for text in _PNG_TEXTS)
 
 

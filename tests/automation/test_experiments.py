@@ -50,3 +50,14 @@ def test_several_sources(tmp_path, sets):
     plan, network = choose(day, sets[1], {"network": "compact", "size": 64, "crop": (32, 32), "device": "cpu"})
     cli = built(experiments.day_experiment(plan, network, day, 0), tmp_path)
     assert [one.sample_size() for one in cli.datamodule.source.sets] == [(64, 85), (64, 128)]
+
+
+def test_relighting_stands_in_both_experiments(sets):
+    plan, network = choose(*sets, {"network": "compact", "size": 48, "crop": (32, 32), "relighting": 0.3})
+    day, night = (
+        experiments.day_experiment(plan, network, sets[0], 0),
+        experiments.night_experiment(plan, network, *sets, 0, "w"),
+    )
+    assert [one["model"]["source"]["relighting"] for one in (day, night)] == 2 * [{"probability": 0.3}]
+    bright = experiments.day_experiment(replace(plan, relighting=0.0), network, sets[0], 0)
+    assert "relighting" not in bright["model"]["source"]

@@ -46,6 +46,23 @@ def test_drawn_scenes_have_the_size_of_the_photographs(sets):
     assert scenes.of_side(plan.size).build().sample_size() == (plan.size, 2 * plan.size)
 
 
+def test_a_small_network_sees_pictures_relit_for_dark_skies_alone(sets, tmp_path):
+    for top, bottom, name in ((20, 90, "night"), (200, 90, "dusk")):
+        (tmp_path / "skies" / name).mkdir(parents=True)
+        pixels = np.full((64, 96, 3), bottom, np.uint8)
+        pixels[:24] = top
+        for number in range(4):
+            Image.fromarray(pixels).save(tmp_path / "skies" / name / f"{number}.png")
+    night, dusk = (night_set(tmp_path / "skies" / name) for name in ("night", "dusk"))
+    given = {"network": "compact", "size": 64, "crop": (32, 32)}
+    assert choose(sets[0], night, given)[0].relighting == 0.4
+    assert choose(sets[0], dusk, given)[0].relighting == 0
+    assert choose(sets[0], dusk, {**given, "network": "lite0"})[0].relighting == 0.4
+    assert choose(sets[0], dusk, {**given, "relighting": 0.1})[0].relighting == 0.1
+    (tmp_path / "skies" / "night" / "0.png").write_bytes(b"no picture")
+    assert choose(sets[0], night, given)[0].relighting == 0.4
+
+
 def test_scenes_are_drawn_no_larger_than_their_details(sets):
     assert choose(labelled_set("synthnight"), sets[1], {"network": "compact"})[0].size == 256
     assert choose(labelled_set("synthnight"), sets[1], {"network": "compact", "size": 96})[0].size == 96

@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from pictures import write_day, write_night
 
 import dsrnss
+from dsrnss.automation import plan as plan_module
 from dsrnss.automation import run
 from dsrnss.errors import DataError, UsageError
 from dsrnss.models.weights import load_pretrained
+from dsrnss.models.weights.registry import PHOTO_MODEL
 
 TINY = {"network": "compact", "size": 0, "crop": (64, 96), "batch": 4, "day_steps": 4, "steps": 8, "device": "cpu"}
 WORDS = [
@@ -30,6 +32,36 @@ def here(tmp_path, monkeypatch):
     write_day(tmp_path / "day")
     write_night(tmp_path / "night")
     return tmp_path
+
+
+class TestPackagedStart:
+    """What has only SynthNight to learn from begins with the network that has learned from it."""
+
+    @pytest.fixture(autouse=True)
+    def fitting(self, monkeypatch):
+        pytest.importorskip("timm")
+        monkeypatch.setattr(run, "fitting_network", lambda _: "lite0")
+
+    def plan(self, here, earlier=None, **options):
+        request = run.Request("synthnight", str(here / "night"), device="cpu", crop=(64, 96), **options)
+        return run._Adaptation(request, here / "run")._plan(earlier)
+
+    def test_it_is_the_start(self, here):
+        plan, network, start = self.plan(here)
+        assert (plan.network, start, plan.day_steps, plan.size) == (PHOTO_MODEL, PHOTO_MODEL, 0, 256)
+        assert network.parts.backbone == "timm/tf_efficientnet_lite0"
+        again, _, start = self.plan(here, asdict(plan))
+        assert (again, start) == (plan, PHOTO_MODEL), "a run that goes on keeps it"
+
+    @pytest.mark.parametrize("asked", [{"network": "compact"}, {"size": 192}, {"day_steps": 100}])
+    def test_who_asks_for_another_trains_it(self, here, monkeypatch, asked):
+        monkeypatch.setattr(plan_module, "fitting_network", lambda _: "compact")
+        plan, _, start = self.plan(here, **asked)
+        assert start is None and plan.day_steps > 0
+
+    def test_labelled_photographs_are_learned_from(self, here):
+        request = run.Request(str(here / "day"), str(here / "night"), network="compact", size=0, crop=(64, 96))
+        assert run._Adaptation(request, here / "run")._plan(None)[2] is None
 
 
 @pytest.mark.slow
@@ -116,7 +148,7 @@ def test_a_run_that_goes_on_keeps_its_choices_whatever_the_machine_has_by_now(he
     first = run._Adaptation(request, here)
     plan = first._plan(None)[0]
     first._remember(replace(plan, network="compact", crop=(64, 96)))
-    monkeypatch.setattr("dsrnss.automation.plan._fitting_network", lambda _: "mit_b5")
+    monkeypatch.setattr("dsrnss.automation.plan.fitting_network", lambda _: "mit_b5")
     again = run._Adaptation(request, here)
     kept, network, _ = again._plan(again._earlier_plan())
     assert kept == replace(plan, network="compact", crop=(64, 96)) and network.parts.backbone == "compact"

@@ -1,9 +1,12 @@
 """What is meant by DAY and NIGHT."""
 
+import numpy as np
 import pytest
 from pictures import write_day, write_night
+from PIL import Image
 
-from dsrnss.automation.sets import joined, labelled_set, night_set
+from dsrnss.automation import run, sets
+from dsrnss.automation.sets import joined, labelled_set, night_set, supports
 from dsrnss.data import Folder, SynthNight
 from dsrnss.errors import DataError, DatasetNotFoundError, UsageError
 
@@ -107,3 +110,47 @@ def test_an_empty_folder(tmp_path):
 def test_references_that_do_not_exist(tmp_path):
     with pytest.raises(UsageError, match=r"does not exist"):
         night_set(write_night(tmp_path / "night"), refs=tmp_path / "nowhere")
+
+
+class TestSupport:
+    """SynthNight joins where labelled pictures are few and show no night, and the nights to adapt to are dark."""
+
+    @pytest.fixture
+    def night(self, tmp_path):
+        return self.skies(tmp_path / "dark", 20, 90)
+
+    def skies(self, folder, top, bottom):
+        folder.mkdir()
+        pixels = np.full((64, 96, 3), bottom, np.uint8)
+        pixels[:24] = top
+        for number in range(3):
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+        return night_set(folder)
+
+    def day(self, tmp_path, classes):
+        root = write_day(tmp_path / "day")
+        (root / "labels.yaml").write_text(f"classes: [{classes}]")
+        return labelled_set(root)
+
+    def test_it_joins(self, tmp_path, night):
+        assert supports(self.day(tmp_path, "road, car, sky"), night)
+
+    def test_not_at_dusk(self, tmp_path):
+        assert not supports(self.day(tmp_path, "road, car, sky"), self.skies(tmp_path / "dusk", 200, 90))
+
+    @pytest.mark.parametrize("classes", ["ground, thing, sky", "one, two, three"])
+    def test_not_without_a_sky_and_a_road(self, tmp_path, night, classes):
+        assert not supports(self.day(tmp_path, classes), night)
+
+    def test_not_beside_many_pictures(self, tmp_path, night, monkeypatch):
+        monkeypatch.setattr(sets, "_FEW", 7)
+        assert not supports(self.day(tmp_path, "road, car, sky"), night)
+
+    def test_not_beside_itself_or_a_known_set(self, night):
+        assert not supports(labelled_set("synthnight"), night)
+
+    def test_adapt_says_so_and_is_told_not_to(self, tmp_path, night):
+        day = self.day(tmp_path, "road, car, sky").arguments["root"]
+        asked = {"day": str(day), "night": str(tmp_path / "dark")}
+        assert run._Adaptation(run.Request(**asked), tmp_path / "run").day.kind == "MultiSource"
+        assert run._Adaptation(run.Request(**asked, source=("none",)), tmp_path / "run").day.kind == "Folder"

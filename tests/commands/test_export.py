@@ -40,6 +40,32 @@ def test_onnx(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.slow
+def test_int8(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    file, plain = tmp_path / "int8.onnx", tmp_path / "float32.onnx"
+    assert main(["export", str(model), "--out", str(plain)]) == 0
+    assert main(["export", str(model), "--out", str(file), "--int8", "synthnight"]) == 0
+    told = capsys.readouterr().out
+    kept = re.search(r"calibrated on 32 pictures; on 32 others the class is the same at (\d+\.\d+)%", told)
+    assert kept and float(kept[1]) > 80
+    assert "Mean IoU there" in told
+    assert file.stat().st_size < 0.5 * plain.stat().st_size
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8))
+    segmenters = [Segmenter.from_onnx(path) for path in (plain, file)]
+    assert segmenters[1].engine.precision == "int8"
+    assert np.mean(segmenters[0](photo).labels == segmenters[1](photo).labels) > 0.5
+
+
+def test_int8_needs_pictures(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
+    words = ["export", str(model), "--out", str(tmp_path / "m.onnx"), "--int8", str(tmp_path)]
+    assert main(words) == 1
+    assert "holds 1 pictures; half are calibrated on" in capsys.readouterr().err
+    assert main([*words, "--format", "torch-export"]) == 2
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "ending"), [("torch-export", ".pt2"), ("openvino", ".xml")])
 def test_other_formats(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, ending: str) -> None:
     if kind == "openvino":

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from dsrnss.cli import main
+from dsrnss.downloading import Source
 from dsrnss.models.backbones.mit import MixTransformer
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import load_backbone, load_pretrained
-from dsrnss.models.weights.registry import REGISTRY, Entry, Source
+from dsrnss.models.weights.registry import REGISTRY, Entry
 
 Capture = pytest.CaptureFixture[str]
 

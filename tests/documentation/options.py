@@ -18,7 +18,7 @@ from dsrnss.training.task import AdaptationTask
 
 READERS = ("own.yaml", "my.yaml", "stored.yaml", "run/config.yaml", "RUN/config.yaml")
 """Experiments that a reader has written, or a command before."""
-FREE = ("cd", "cp", "done", "export", "for", "git", "sbatch", "source", "tensorboard")
+FREE = ("cd", "cp", "curl", "done", "export", "for", "git", "sbatch", "source", "tensorboard")
 """Words that are no program of ours."""
 BEFORE = ("do", "srun")
 """Words that may stand before a program."""

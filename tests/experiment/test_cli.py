@@ -183,6 +183,14 @@ class TestPaperCommandLine:
         assert built.config["trainer"]["accelerator"] == "cpu"
         assert built.trainer.precision == "32-true"
 
+    @pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+    def test_bf16_on_a_cpu_that_has_it(
+        self, has_bf16: bool, expected: str, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(arguments, "cpu_has_bf16", lambda: has_bf16)
+        built = cli.build("fit", ["e.yaml"], ["--trainer.gpus=0", "--trainer.precision=bf16"])
+        assert built.trainer.precision == expected
+
     @pytest.mark.parametrize("joined", [True, False])
     def test_the_aligners_file(self, joined: bool, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO", "dsrnss")

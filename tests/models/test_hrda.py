@@ -7,6 +7,7 @@ import torch
 from golden import Golden, filled, randn
 from torch import Tensor
 
+from dsrnss.adaptation.teacher import EMATeacher
 from dsrnss.errors import ConfigError
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
@@ -116,6 +117,17 @@ def test_batch_norms_in_train_mode_see_all_views_at_once(small: HRDA) -> None:
     small.backbone.register_forward_pre_hook(note)
     small.train()(torch.randn(2, 3, 64, 64))
     assert seen == [2 * (1 + 9)]
+
+
+@torch.no_grad()
+def test_tiles_lie_side_by_side(small: HRDA) -> None:
+    seen: list[int] = []
+    small.train().backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    images = torch.randn(2, 3, 64, 96)
+    teacher, slow = (EMATeacher(small, tiles=tiles) for tiles in (True, False))
+    assert teacher(images).shape == slow(images).shape == (2, 19, 64, 96)
+    teacher.network(images)  # evaluated, it overlaps as ever
+    assert seen == [2 * (1 + views) for views in (4, 9, 9)]
 
 
 def test_a_head_of_stride_8_is_refused() -> None:

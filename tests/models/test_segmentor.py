@@ -81,3 +81,31 @@ def test_unknown_parts_are_named() -> None:
         build_segmentor(NetworkConfig(backbone="compact", head="daforner"))
     with pytest.raises(ConfigError, match="window"):
         _network("compact").predict(torch.zeros(1, 3, 32, 32), mode="slide")
+
+
+@pytest.mark.parametrize("hrda", [False, True])
+def test_a_backbone_that_is_recomputed_keeps_less_and_learns_the_same(hrda: bool) -> None:
+    torch.manual_seed(0)
+    network = build_segmentor(NetworkConfig("mit_b0", "segformer", 8, hrda=hrda))  # stochastic depth is on
+    images, found = torch.randn(2, 3, 64, 64), []
+    for recompute in (False, True):
+        network.set_recompute_backbone(recompute)
+        kept: list[int] = []
+
+        def keep(tensor: torch.Tensor, kept: list[int] = kept) -> torch.Tensor:
+            kept.append(tensor.nbytes)
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = network(images, (0, 8) if hrda else None).logits.square().mean()
+        found.append((loss, torch.autograd.grad(loss, [*network.backbone.parameters()]), sum(kept)))
+    (loss, gradients, kept_all), (loss_again, gradients_again, kept_few) = found
+    assert torch.equal(loss, loss_again)
+    assert all(map(torch.equal, gradients, gradients_again))
+    assert kept_few < 0.5 * kept_all
+
+
+def test_batch_norms_are_not_recomputed() -> None:
+    with pytest.raises(ConfigError, match=r"recompute_backbone.*has batch norms"):
+        _network("resnet18_v1c").set_recompute_backbone(True)

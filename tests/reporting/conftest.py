@@ -17,7 +17,7 @@ def make_panel():
         night = rng.integers(0, 60, (*truth.shape, 3), dtype=np.uint8)
         wrong = truth.copy()
         wrong[:12] = 0
-        return Panel(name, night, truth, wrong, truth, night + 100 if reference else None)
+        return Panel(name, night, truth, {"Source-only": wrong, "Adapted": truth}, night + 100 if reference else None)
 
     return make
 

@@ -2,51 +2,16 @@ import dataclasses
 import json
 import math
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import Page
 
 from dsrnss.errors import ConfigError, OutputError
 from dsrnss.metrics import LabelFree
 from dsrnss.reporting import report as module
 from dsrnss.reporting.content import Curve, Panel
 from dsrnss.reporting.report import write_report
-
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """Checks that tags are balanced and collects what the tests ask about."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.attributes, self.rows, self.text = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.attributes.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "title"):
-            self.text.append(data)
-        if "tr" in self.open and data.strip():
-            self.rows[-1].append(data.strip())
-
-    def row(self, first):
-        return next(row for row in self.rows if row and row[0] == first)
 
 
 @pytest.fixture
@@ -142,7 +107,7 @@ def test_ignored_and_negative_labels_are_black_and_uncounted(written, make_repor
     panel = make_panel()
     truth = panel.truth.astype(np.int64)
     truth[:24], truth[24:30] = 255, -1
-    text = written(make_report(panels=[Panel("p", panel.night, truth, panel.source_only, panel.adapted)]))
+    text = written(make_report(panels=[Panel("p", panel.night, truth, panel.predictions)]))
     assert "not labelled" in text
     assert "100.0 % right" in text
 
@@ -151,7 +116,7 @@ def test_the_page_stays_small_however_large_the_pictures(written, make_report):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (768, 1536, 3), dtype=np.uint8)
     labels = rng.integers(0, 19, (768, 1536), dtype=np.uint8)
-    panels = [Panel(str(i), noise, labels, labels, labels, noise) for i in range(8)]
+    panels = [Panel(str(i), noise, labels, {"Source-only": labels, "Adapted": labels}, noise) for i in range(8)]
     assert len(written(make_report(panels=panels)).encode()) < module.MAX_BYTES
 
 

@@ -14,7 +14,7 @@ from rehearsal import Rehearsal, autocast
 from torch import Tensor
 
 import dsrnss
-from dsrnss.constants import constant
+from dsrnss.constants import _kept
 from dsrnss.data import AdaptationDataModule
 from dsrnss.experiment.cli import build
 from dsrnss.training.schedule import build_optimizer
@@ -75,14 +75,14 @@ def _ready(rehearsal: Rehearsal, name: str, *more: str) -> tuple[AdaptationTask,
     rehearsal.move(task)
     task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment]
     task._trainer = type("Steps", (), {"global_step": STEP, "current_epoch": EPOCH})()  # type: ignore[assignment]
-    constant.cache_clear()
+    _kept.cache_clear()
     return task.train(), _batch(rehearsal, data, flow=not hasattr(aligner, "vgg_weights"))
 
 
 @pytest.fixture(autouse=True)
 def no_fake_constants() -> Any:
     yield
-    constant.cache_clear()
+    _kept.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_step_waits_for_the_gpu_once(name: str) -> None:
                 output = task.training_step(batch, 0)
             assert output is not None and output["loss"].device.type == "cuda"
             made = sum(rehearsal.syncs.values())
-            assert made == constant.cache_info().currsize, rehearsal.syncs
+            assert made == _kept.cache_info().currsize, rehearsal.syncs
             sent = [line for line in rehearsal.uploads if not line.startswith("constants.py")]
             assert {line.partition(":")[0] for line in sent} <= DRAWN, sent
             parameters = [p for p in task.student.parameters() if p.requires_grad]
@@ -143,7 +143,7 @@ def test_parts_that_no_experiment_switches_on_do_not_wait_either(option: str) ->
     task, batch = _ready(rehearsal, "synthnight/adapt.yaml", f"--model.{option.replace('hrda', 'network.hrda=true')}")
     with torch.backends.cudnn.flags(enabled=False), rehearsal:
         task.training_step(batch, 0)
-    assert sum(rehearsal.syncs.values()) == constant.cache_info().currsize, rehearsal.syncs
+    assert sum(rehearsal.syncs.values()) == _kept.cache_info().currsize, rehearsal.syncs
 
 
 @pytest.mark.parametrize("name", _experiments())

@@ -122,7 +122,8 @@ class DSRNSS(nn.Module):
         super().__init__()
         self.config, self.label_space, self.aligner = config, label_space, aligner
         self.criterion = build_criterion(criterion)
-        self.teacher = EMATeacher(student, config.self_training.momentum, config.self_training.teacher_dropout)
+        training = config.self_training
+        self.teacher = EMATeacher(student, training.momentum, training.teacher_dropout, training.teacher_tiles)
         distant = bool(config.feature_distance.weight and label_space.feature_distance)
         self.reference = ReferenceEncoder(student) if distant else None
         self.bank = MemoryBank(config.memory_bank.classes(label_space), config.memory_bank)

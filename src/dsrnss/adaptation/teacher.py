@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrnss.errors import check_range
+from dsrnss.models.hrda import HRDA
 from dsrnss.models.segmentor import Segmentor
 
 
@@ -20,6 +21,8 @@ class SelfTrainingConfig:
         teacher_dropout: Leave the teacher's dropout and stochastic depth on, as officially.
         adapt_to_reference: With probability 0.5 a step adapts to the day reference instead of the night image.
         mixed_weight: Weight of the mixed loss; None: 0.8 with HRDA, 1 without, as officially.
+        teacher_tiles: HRDA's teacher sees each pixel in one detail crop instead of in up to four, which halves its
+            work. Not of the paper; what it does to the pseudo-labels was not measured.
         joint_forward: Pass source and mixed images through the student as one batch, so that batch norms see both:
             for backbones with batch norm. Officially one after the other.
     """
@@ -28,6 +31,7 @@ class SelfTrainingConfig:
     teacher_dropout: bool = False
     adapt_to_reference: bool = False
     mixed_weight: float | None = None
+    teacher_tiles: bool = False
     joint_forward: bool = False
 
     def __post_init__(self) -> None:
@@ -67,13 +71,14 @@ class EMATeacher(nn.Module):
         student: The network to follow.
         momentum: Final momentum of the average.
         dropout: Whether dropout and stochastic depth stay on.
+        tiles: Whether the detail crops of HRDA do not overlap where it labels for a student.
     """
 
-    def __init__(self, student: Segmentor, momentum: float = 0.999, dropout: bool = False) -> None:
+    def __init__(self, student: Segmentor, momentum: float = 0.999, dropout: bool = False, tiles: bool = False) -> None:
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(False)
         self.momentum = momentum
-        self.dropout = dropout
+        self.dropout, self.tiles = dropout, tiles
         self.moved_at = -1
         self.train()
 
@@ -124,7 +129,10 @@ class EMATeacher(nn.Module):
         Returns:
             (B, C, H, W) logits.
         """
-        return self.network.predict(images)
+        if not (self.tiles and isinstance(self.network, HRDA)):
+            return self.network.predict(images)
+        with self.network.tiled():
+            return self.network.predict(images)
 
     def copy_from(self, student: Segmentor) -> None:
         """Become the student as it is now."""

@@ -27,7 +27,7 @@ def day_experiment(plan: Plan, network: NetworkChoice, day: SetChoice, seed: int
     experiment = _common(plan, network, plan.day_steps, seed)
     experiment["model"] |= {
         "backbone_weights": network.backbone_weights,
-        "source": _SOURCE,
+        "source": _source(plan),
         "feature_distance": {"weight": 0},
     }
     experiment["data"] = _data(plan, day, plan.batch)
@@ -63,7 +63,7 @@ def night_experiment(
     }
     experiment["model"] |= {
         "weights": weights,
-        "source": _SOURCE,
+        "source": _source(plan),
         "self_training": {"momentum": 0.99, "joint_forward": True},
         "night_aware": {"method": "fda", "beta": 0.02, "probability": 0.5},
         "priors": {"strength": 0.5},
@@ -102,11 +102,14 @@ def write(experiment: dict[str, Any], path: Path) -> Path:
 _SOURCE = {
     "class_balance": 0.25,
     "augmentation": {"jitter": 0.3, "hue": 0.03, "gamma": [0.7, 2.0], "exposure": [0.5, 1.2]},
-    "relighting": {"probability": 0.4},
 }
 """How labelled pictures are learned from, by day and beside the night."""
 _GENTLER = 10
 """The learning rate by day over that of the adaptation: a network that knows the streets is soon disturbed."""
+
+
+def _source(plan: Plan) -> dict[str, Any]:
+    return _SOURCE | ({"relighting": {"probability": plan.relighting}} if plan.relighting else {})
 
 
 def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[str, Any]:

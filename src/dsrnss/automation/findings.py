@@ -1,9 +1,6 @@
 """What a run found, measured and put into words for its page."""
 
-import csv
-import math
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +11,13 @@ import torch
 from dsrnss.automation.plan import Plan
 from dsrnss.data.base import SegmentationDataset, spread
 from dsrnss.labels import LabelSpace
+from dsrnss.machine import summary
 from dsrnss.metrics import LabelFree, Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, Curve, Panel, RunReport
-from dsrnss.reporting.findings import followed_curve, panels
-from dsrnss.reporting.machine import machine
+from dsrnss.reporting.findings import extreme_indices, followed_curve, panels
+from dsrnss.reporting.logs import FOLLOWED, METRICS, read_logs, smoothed
 from dsrnss.training.callbacks.best_network import BestNetwork
-from dsrnss.training.callbacks.history import FOLLOWED
 from dsrnss.training.checkpoints import LOGS
 from dsrnss.training.evaluation import evaluate, predict
 from dsrnss.training.label_free import label_free, night_pictures
@@ -28,7 +25,6 @@ from dsrnss.training.label_free import label_free, night_pictures
 PANELS = 8
 LOOKED_AT = 32
 """Night pictures whose predictions are counted."""
-_POINTS = 60
 
 
 @dataclass(frozen=True)
@@ -40,12 +36,14 @@ class Found:
         scores: By network, on labelled night pictures; empty: there are none.
         unlabelled: By network, on the pictures that were adapted to.
         panels: Scenes before and after.
+        extremes: Those of the labelled night that the adapted network has most wrong, and most right.
     """
 
     label_space: LabelSpace
     scores: Mapping[str, Scores]
     unlabelled: Mapping[str, LabelFree]
     panels: list[Panel]
+    extremes: list[Panel]
 
     @classmethod
     def measure(
@@ -70,11 +68,14 @@ class Found:
             key: label_free(one, night_pictures(night, LOOKED_AT), label_space.num_classes)
             for key, one in networks.items()
         }
-        return cls(label_space, scores, unlabelled, _panels(networks, shown))
+        chosen = spread(len(shown), PANELS)
+        extremes = extreme_indices(scores[ADAPTED]) if scores else []
+        return cls(
+            label_space, scores, unlabelled, _panels(networks, shown, chosen), _panels(networks, shown, extremes)
+        )
 
 
-def _panels(networks: Mapping[str, Segmentor], dataset: SegmentationDataset) -> list[Panel]:
-    chosen = spread(len(dataset), PANELS)
+def _panels(networks: Mapping[str, Segmentor], dataset: SegmentationDataset, chosen: Sequence[int]) -> list[Panel]:
     before, after = (predict(networks[key], dataset, chosen) for key in (SOURCE_ONLY, ADAPTED))
     return panels(dataset, chosen, before, after)
 
@@ -86,26 +87,11 @@ def curves(folder: Path, best: BestNetwork) -> list[Curve]:
         folder: Where the runs of the experiment are logged.
         best: What looked at the network.
     """
-    logged: dict[str, dict[int, float]] = defaultdict(dict)
-    for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda path: int(path.parent.name[8:])):
-        with file.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                for name, key in FOLLOWED.items():
-                    if row.get(key):
-                        logged[name][int(row["step"])] = float(row[key])
-    found = []
-    for name, points in logged.items():
-        known = [(step, value) for step, value in sorted(points.items()) if not math.isnan(value)]
-        found.append(followed_curve(name, _smoothed(known)))
+    files = sorted(folder.glob(f"version_*/{METRICS}"), key=lambda path: int(path.parent.name[8:]))
+    logged = read_logs(files)
+    found = [followed_curve(name, smoothed(logged[key])) for name, key in FOLLOWED.items() if key in logged]
     checks = [(float(check.step), 100 * check.score) for check in best.checks]
     return [*found, Curve("what the network is chosen by", "%", checks, "night")]
-
-
-def _smoothed(points: list[tuple[int, float]]) -> list[tuple[float, float]]:
-    """Means of neighbours, at most `_POINTS` of them."""
-    size = max(1, -(-len(points) // _POINTS))
-    groups = [points[start : start + size] for start in range(0, len(points), size)]
-    return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
 
 
 def report_of(
@@ -133,7 +119,7 @@ def report_of(
     return RunReport(
         title="From day to night",
         settings={**plan.table(), "CPU threads": str(torch.get_num_threads())},
-        machine=machine(),
+        machine=summary(),
         seconds={},
         label_space=found.label_space,
         scores=found.scores,
@@ -143,6 +129,7 @@ def report_of(
         day_shares=day_shares,
         curves=curves(out / LOGS / "config", best),
         panels=found.panels,
+        extremes=found.extremes,
         next_steps=[
             f"`dsrnss segment PHOTO.jpg --model {model} --out segmented`",
             f"`dsrnss fit --config {out / 'config.yaml'}` repeats the adaptation; its settings can be changed there.",

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from dsrnss.automation.dark_skies import dark_skies
 from dsrnss.automation.sets import SetChoice
 from dsrnss.data.base import SegmentationDataset, Size, wanted_size
 from dsrnss.data.files import FileDataset
@@ -21,6 +22,8 @@ _LOOKED_AT = 200
 """Pictures of each set whose sizes are looked at."""
 _STEP = 32
 """Crops are multiples of it, as encoders like them."""
+_RELIT = 0.4
+"""Probability of relighting; of small networks, where all skies are dark."""
 _GPU_BYTES = 15e9
 """Memory from which a GPU takes the network of the paper."""
 
@@ -37,6 +40,7 @@ class Plan:
         day_steps: Training steps by day.
         steps: Training steps of the adaptation.
         device: `cpu` or `gpu`.
+        relighting: Probability that a labelled picture is relit as night.
     """
 
     network: str
@@ -46,6 +50,7 @@ class Plan:
     day_steps: int
     steps: int
     device: str
+    relighting: float = 0.0
 
     def table(self) -> dict[str, str]:
         """The choices in words."""
@@ -68,6 +73,8 @@ class NetworkChoice:
         area: Pixels of a crop.
         batch: Crops a step.
         steps: By day, and of the adaptation.
+        relit_by_dusk: Whether labelled pictures are relit as night even where the skies to adapt to are bright: a small
+            network loses by it there.
     """
 
     parts: NetworkConfig
@@ -78,11 +85,14 @@ class NetworkChoice:
     area: int = 256 * 352
     batch: int = 6
     steps: tuple[int, int] = (1500, 400)
+    relit_by_dusk: bool = True
 
 
 LITE0 = "timm/tf_efficientnet_lite0"
 NETWORKS: dict[str, NetworkChoice] = {
-    "compact": NetworkChoice(NetworkConfig("compact", "fpn", 48), "random", 2e-3, 1.0, steps=(3000, 400)),
+    "compact": NetworkChoice(
+        NetworkConfig("compact", "fpn", 48), "random", 2e-3, 1.0, steps=(3000, 400), relit_by_dusk=False
+    ),
     "lite0": NetworkChoice(
         NetworkConfig(LITE0, "fpn", 64),
         "efficientnet_lite0",
@@ -149,8 +159,8 @@ def choose(
         ConfigError: If the pictures are smaller than a crop may be.
     """
     given = {key: value for key, value in given.items() if value is not None}
-    device = given.get("device") or ("gpu" if torch.cuda.is_available() else "cpu")
-    name = own[0] if own else given.get("network") or _fitting_network(device)
+    device = device_of(given)
+    name = own[0] if own else given.get("network") or fitting_network(device)
     network = own[1] if own else network_choice(name)
     side = given.get("size", min(network.side, day.finest or network.side))
     sets = [choice.of_side(side).build() for choice in (day, night)]
@@ -158,6 +168,9 @@ def choose(
     if "crop" not in given:
         given["crop"] = _crop(shapes, network.area)
     day_steps, steps = network.steps
+    if "relighting" not in given:
+        share = 1.0 if network.relit_by_dusk else dark_skies(sets[1])
+        given["relighting"] = round(_RELIT * share, 2)
     plan = Plan(name, side, tuple(given["crop"]), network.batch, day_steps, steps, device)
     plan = replace(plan, **{key: value for key, value in given.items() if key not in ("network", "crop")})
     for dataset, share in zip(sets, (1, 2), strict=True):
@@ -169,7 +182,13 @@ def choose(
     return plan, network
 
 
-def _fitting_network(device: str) -> str:
+def device_of(given: Mapping[str, Any]) -> str:
+    """The device that is given, or else the one that is there."""
+    return given.get("device") or ("gpu" if torch.cuda.is_available() else "cpu")
+
+
+def fitting_network(device: str) -> str:
+    """The network for a device, where the user names none."""
     on_gpu = device == "gpu" and torch.cuda.is_available()
     if on_gpu and torch.cuda.get_device_properties(0).total_memory > _GPU_BYTES:
         return "mit_b5"

@@ -10,8 +10,8 @@ from typing import Any
 
 from dsrnss.automation import experiments
 from dsrnss.automation.findings import Found, report_of
-from dsrnss.automation.plan import NetworkChoice, Plan, choose, like
-from dsrnss.automation.sets import SetChoice, joined, labelled_set, night_set
+from dsrnss.automation.plan import NetworkChoice, Plan, choose, device_of, fitting_network, like
+from dsrnss.automation.sets import ALONE, SYNTHNIGHT, SetChoice, joined, labelled_set, night_set, supports
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.checking.check import CheckReport, check_sets
 from dsrnss.data.multi_source import MultiSource
@@ -20,6 +20,7 @@ from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.failures import typed_failures
 from dsrnss.experiment.files import experiment_name
 from dsrnss.models.weights import load_pretrained, save_pretrained
+from dsrnss.models.weights.registry import PHOTO_MODEL
 from dsrnss.paths import expanded
 from dsrnss.progress import counting
 from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY
@@ -42,6 +43,7 @@ class Request:
         day: Labelled pictures: a folder of one's own (docs/own_data.md), a known set, or `synthnight`.
         night: Pictures to adapt to: any folder of pictures, or a known set. Their labels are never looked at.
         source: Further labelled sets, whose classes become those of `day` by name; `SET=WEIGHT` says how much of one.
+            Empty: SynthNight, where it supports few pictures of the day against dark skies; `none`: never.
         val: Labelled night pictures that choose and score the network.
         refs: Folder of pictures of the same places by day, named as those by night.
         pairs: CSV of `picture,reference` instead.
@@ -53,6 +55,7 @@ class Request:
         batch: Crops of a training step.
         day_steps: Training steps by day.
         steps: Steps of the adaptation.
+        relighting: Probability that a labelled picture is relit as night (docs/method.md).
         seed: Of all draws.
         device: `cpu` or `gpu`.
         allow: Kinds of problems of the data to accept, see `dsrnss data check`.
@@ -72,6 +75,7 @@ class Request:
     batch: int | None = None
     day_steps: int | None = None
     steps: int | None = None
+    relighting: float | None = None
     seed: int = 0
     device: str | None = None
     allow: tuple[str, ...] = ()
@@ -141,8 +145,10 @@ class _Adaptation:
     def __init__(self, request: Request, out: Path) -> None:
         self.request, self.out = request, out
         first = labelled_set(request.day, request.labels_file)
-        self.day = joined(first, request.source)
         self.night = night_set(request.night, request.refs, request.pairs)
+        self.supported = not request.source and supports(first, self.night)
+        more = (SYNTHNIGHT,) if self.supported else request.source
+        self.day = joined(first, () if more == (ALONE,) else more)
         self.val = None if request.val is None else labelled_set(request.val, self._classes(first), part="val")
 
     def _classes(self, day: SetChoice) -> str | None:
@@ -189,6 +195,11 @@ class _Adaptation:
     def _tell(self, plan: Plan) -> None:
         text = ", ".join(f"{name} {value}" for name, value in plan.table().items())
         _log.info("chosen: %s. Each has an option of its name.", text)
+        if self.supported:
+            _log.info(
+                "the skies of these nights are dark and labelled pictures few: SynthNight's scenes are learned from as "
+                "well. Not so with --source none."
+            )
         if isinstance(source := self.day.build(), MultiSource):
             _log.info("the classes of the sources, by name:\n%s", source.mapping_table())
 
@@ -223,16 +234,30 @@ class _Adaptation:
         """
         request = self.request
         given = earlier or {field.name: getattr(request, field.name) for field in fields(Plan)}
-        if request.weights is None:
+        weights = request.weights or self._packaged(given)
+        if weights is None:
             plan, network = choose(self.day, self.night, given)
             return plan, network, None
         if request.network is not None:
             raise UsageError("--weights says which network it is: leave --network out.")
-        pretrained = load_pretrained(request.weights)
-        network = like(pretrained.segmentor.config, request.weights)
-        plan, network = choose(self.day, self.night, given, (request.weights, network))
+        pretrained = load_pretrained(weights)
+        network = like(pretrained.segmentor.config, weights)
+        plan, network = choose(self.day, self.night, given, (weights, network))
         seen = pretrained.label_space.names == self.day.build().label_space.names
-        return (replace(plan, day_steps=0), network, request.weights) if seen else (plan, network, None)
+        return (replace(plan, day_steps=0), network, weights) if seen else (plan, network, None)
+
+    def _packaged(self, given: Mapping[str, Any]) -> str | None:
+        """The packaged network that has learned from SynthNight, where that is all there is to learn from.
+
+        A user who asks for a network, a size or steps by day trains one of his own.
+        """
+        if given["network"] is not None:
+            return PHOTO_MODEL if given["network"] == PHOTO_MODEL and self.request.network is None else None
+        asked = given["size"] is not None or given["day_steps"] is not None
+        if asked or self.day.kind != "SynthNight" or fitting_network(device_of(given)) != "lite0":
+            return None
+        _log.info("begins with %s, which has learned from SynthNight; --network lite0 trains it anew.", PHOTO_MODEL)
+        return PHOTO_MODEL
 
     # --- training -----------------------------------------------------------------------------------------------------
 

@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import dsrnss.data
+from dsrnss.automation.dark_skies import dark_skies
 from dsrnss.data.base import SegmentationDataset
+from dsrnss.data.class_mapping import map_classes
 from dsrnss.data.location import has_layout
 from dsrnss.data.sets import known_sets
 from dsrnss.data.sets.folder import by_stem
-from dsrnss.errors import DatasetNotFoundError, UsageError, did_you_mean
+from dsrnss.errors import ConfigError, DatasetNotFoundError, UsageError, did_you_mean
+from dsrnss.labels import CITYSCAPES
 from dsrnss.paths import expanded
 
 SYNTHNIGHT = "synthnight"
+ALONE = "none"
+"""As the word for a further set: there is none."""
+_FEW = 1000
+"""Labelled pictures up to which SynthNight supports them."""
 _PARTS = {"train", "val", "test"}
 
 
@@ -80,6 +87,26 @@ class JoinedChoice(SetChoice):
     def of_side(self, side: int) -> SetChoice:
         """The same with pictures of that shorter side."""
         return replace(self, members=tuple(member.of_side(side) for member in self.members))
+
+
+def supports(day: SetChoice, night: SetChoice) -> bool:
+    """Whether SynthNight's scenes should be learned from as well: where labelled pictures are few, and the skies dark.
+
+    A network that has only seen day takes a black sky for something else; scenes that show one cure it. Only beside a
+    folder of one's own, whose classes have a sky and a road by name.
+
+    Args:
+        day: The labelled set.
+        night: The set to adapt to.
+    """
+    if day.kind != "Folder" or len(dataset := day.build()) > _FEW:
+        return False
+    try:
+        mapping = map_classes(CITYSCAPES, dataset.label_space)
+    except ConfigError:  # nothing in common, or a name may mean several of their classes
+        return False
+    shared = (mapping.ids[CITYSCAPES.index(name)] is not None for name in ("sky", "road"))
+    return all(shared) and dark_skies(night.build()) > 0.5
 
 
 def joined(day: SetChoice, more: Sequence[str]) -> SetChoice:

@@ -25,7 +25,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", type=path, default=Path("adapted"), metavar="DIR", help="output folder (adapted)")
     data = parser.add_argument_group("pictures")
     data.add_argument(
-        "--source", action="append", default=[], metavar="SET[=WEIGHT]", help="a further labelled set; may be repeated"
+        "--source",
+        action="append",
+        default=[],
+        metavar="SET[=WEIGHT]",
+        help="a further labelled set; may be repeated. Without it, synthnight where labelled pictures are few and the "
+        "skies of NIGHT are dark; none: never",
     )
     data.add_argument("--val", type=path, metavar="DIR", help="labelled night pictures that choose and score")
     data.add_argument("--refs", type=path, metavar="DIR", help="the same places by day, named like the night pictures")
@@ -40,6 +45,9 @@ def add_parser(commands: Any) -> None:
     choices.add_argument("--batch", type=whole_number(2), metavar="N", help="crops of a training step")
     choices.add_argument("--day-steps", type=whole_number(1), metavar="N", help="training steps by day")
     choices.add_argument("--steps", type=whole_number(1), metavar="N", help="steps of the adaptation")
+    choices.add_argument(
+        "--relighting", type=float, metavar="P", help="probability that a labelled picture is relit as night; 0: never"
+    )
     choices.add_argument("--device", choices=("cpu", "gpu"), help="where to train")
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument("--threads", type=whole_number(1), metavar="N", help="CPU threads")

@@ -33,11 +33,17 @@ usage: dsrnss {command} --config FILE [--KEY VALUE ...]
   --debug                     show the traceback of an error
   --help-all                  every key, with its type and default
 
-Every key of an experiment file is an option: `model: {{optimizer: {{lr: 1e-4}}}}` is `--model.optimizer.lr 1e-4`.
+{more}Every key of an experiment file is an option: `model: {{optimizer: {{lr: 1e-4}}}}` is `--model.optimizer.lr 1e-4`.
 The data sets are looked for below $DATA_DIR.
 
 examples:
   dsrnss {command} --config synthnight/adapt.yaml{example}
+"""
+
+_TESTED = """\
+Scores, single pictures, the worst and best of them, and report.html, the page of the run, go into the folder
+<checkpoint>_test beside the checkpoint. `dsrnss report` writes a page of several runs.
+
 """
 
 
@@ -82,5 +88,6 @@ def help_text(command: str) -> str:
         title=COMMANDS[command].capitalize(),
         packaged=("\n" + " " * 30).join(packaged_names()),
         ckpt="go on from" if fit else "use",
+        more=_TESTED if command == "test" else "",
         example=" --trainer.max_steps 100" if fit else " --ckpt_path last",
     )

@@ -57,6 +57,7 @@ def _add_inspect(kinds: Any) -> None:
     parser.add_argument("file", metavar="FILE", help=_WHERE)
     add_which(parser)
     add_import(parser)
+    _add_encoder(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=inspect)
 
@@ -72,9 +73,16 @@ def _add_convert(kinds: Any) -> None:
     parser.add_argument("out", type=path, metavar="OUT", help="folder or .safetensors file to write")
     add_which(parser)
     add_import(parser)
+    _add_encoder(parser)
     parser.add_argument("--half", action="store_true", help="store numbers in 16 bits: half the size")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=convert)
+
+
+def _add_encoder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--encoder", metavar="timm/NAME", help="the model of timm that FILE is of; its tensors alone do not tell"
+    )
 
 
 def list_(args: argparse.Namespace) -> int:
@@ -121,7 +129,7 @@ def inspect(args: argparse.Namespace) -> int:
     from dsrnss.models.weights.inspection import inspect_file
 
     import_modules(args.imports)
-    found = inspect_file(args.file, args.which)
+    found = inspect_file(args.file, args.which, args.encoder)
     fits = found.account is None or found.account.complete
     imports = import_words(args.imports)
     if args.json:
@@ -136,7 +144,8 @@ def inspect(args: argparse.Namespace) -> int:
             ["dsrnss", "weights", "convert", args.file, "OUT", *imports],
         )
     elif found.kind == "backbone":
-        next_step(["dsrnss", "weights", "convert", args.file, "OUT.safetensors", *imports])
+        named = [] if args.encoder is None else ["--encoder", args.encoder]
+        next_step(["dsrnss", "weights", "convert", args.file, "OUT.safetensors", *named, *imports])
     return 0 if fits else 1
 
 
@@ -161,7 +170,7 @@ def convert(args: argparse.Namespace) -> int:
     if taken and not args.overwrite:
         raise ConfigError(f"'{args.out}' exists: give another OUT, or --overwrite to replace it.")
     import_modules(args.imports)
-    convert_file(args.file, args.out, args.which, half=args.half)
+    convert_file(args.file, args.out, args.which, half=args.half, encoder=args.encoder)
     print(f"Wrote {args.out}.")
     next_step(["dsrnss", "weights", "inspect", args.out, *import_words(args.imports)])
     return 0

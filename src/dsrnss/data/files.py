@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 from torchvision import tv_tensors
 
+from dsrnss.data.archives import Archive
 from dsrnss.data.base import (
     BoxChooser,
     Sample,
@@ -74,6 +75,7 @@ class FileDataset(SegmentationDataset):
         url: Where the set is downloaded.
         paper: Where it is described.
         licence: On which terms it is given.
+        archives: The zip files that it is published in.
         stand_in: Layout of `dsrnss data synthesize` that has a stand-in for it.
         benchmark: What its test server takes, None: there is none.
 
@@ -91,6 +93,7 @@ class FileDataset(SegmentationDataset):
     url: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    archives: ClassVar[tuple[Archive, ...]] = ()
     stand_in: ClassVar[str | None] = STAND_IN
     benchmark: ClassVar[Benchmark | None] = None
     label_space: LabelSpace = CITYSCAPES

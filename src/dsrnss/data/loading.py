@@ -167,7 +167,7 @@ def joined_order(
 
 
 class EvalView(FailSafe[Batch]):
-    """Whole normalised pictures of a data set, with names, their size on disk, labels and masks of invalid pixels.
+    """Whole normalised pictures of a data set, with name, number, size on disk, label and mask of invalid pixels.
 
     An index behind the end is padding, so that all processes see equally many batches: a sample without any label.
     """
@@ -185,6 +185,7 @@ class EvalView(FailSafe[Batch]):
         batch = to_model_input(kept)
         size = original_size(self.dataset, index) or sample["image"].shape[-2:]
         batch["size"] = torch.tensor([int(side) for side in size])
+        batch["index"] = index
         if "label" in batch:
             mask = invalid_mask(self.dataset, index, (int(batch["label"].shape[-2]), int(batch["label"].shape[-1])))
             batch.update({} if mask is None else {"invalid": mask})

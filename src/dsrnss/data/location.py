@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsrnss.data.zipped import with_archives
 from dsrnss.errors import DatasetNotFoundError
 from dsrnss.paths import expanded
 
@@ -24,11 +25,17 @@ def has_layout(path: Path, signs: Signs) -> bool:
     return any(all((path / sign).is_dir() for sign in group) for group in signs)
 
 
+def as_seen(path: Path, signs: Signs) -> Path:
+    """A folder as it is if it has a layout; else with what is in the archives that lie in it, or an archive itself."""
+    return path if has_layout(path, signs) else with_archives(path)
+
+
 def data_root(kind: "type[FileDataset]", root: str | Path | None = None) -> Path:
     """Where a data set lies: `root` if given, else `$DATA_DIR/<folder>`.
 
-    Where nothing of the set is there, the one folder near it that has the layout is taken, and told: one level deeper
-    or higher, of the same name in other letters, or DATA_DIR itself.
+    What is not unpacked there is looked for in the zip archives that lie in that folder, which may be an archive
+    itself. Where nothing of the set is there, the one folder near it that has the layout is taken, and told: one level
+    deeper or higher, of the same name in other letters, or DATA_DIR itself.
 
     Args:
         kind: The class of the set.
@@ -44,6 +51,7 @@ def data_root(kind: "type[FileDataset]", root: str | Path | None = None) -> Path
         place, why = expanded(base) / kind.folder, f"DATA_DIR={base}"
     else:
         raise not_found(kind, f"'$DATA_DIR/{kind.folder}', but the environment variable DATA_DIR is not set")
+    place = as_seen(place, kind.signs)
     found, likely = nearest(place, kind.signs, kind.folder, may_be_above=root is None)
     if found is not None:
         return found
@@ -59,7 +67,7 @@ def data_root(kind: "type[FileDataset]", root: str | Path | None = None) -> Path
 def nearest(
     place: Path, signs: Signs, name: str = "", *, may_be_above: bool = False
 ) -> tuple[Path | None, Sequence[Path]]:
-    """Find the folder of a layout: a place itself, else the only one near it, which is told.
+    """Find the folder of a layout: a place itself, its archives included, else the only one near it, which is told.
 
     Args:
         place: Where it should be.
@@ -70,6 +78,7 @@ def nearest(
     Returns:
         The folder, None: there is none, or there are several; and the folders nearby that have at least a part of it.
     """
+    place = as_seen(place, signs)
     if _touches(place, signs):
         return place, ()
     may_be_above = may_be_above or place.name in {sign.partition("/")[0] for group in signs for sign in group}

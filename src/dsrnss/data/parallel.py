@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.errors import DataError
+from dsrnss.machine import available_cores
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -23,11 +24,6 @@ Progress = Callable[[int, int], None]
 _CHUNK = 16
 """So many terms of a sum are added up where they were computed."""
 _job: tuple[Callable[[Any, Any], Any], Any] | None = None
-
-
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def single_thread() -> None:

@@ -2,6 +2,7 @@
 
 from dsrnss.reporting.content import Curve
 from dsrnss.reporting.findings import followed_curve
+from dsrnss.reporting.logs import CHECKED
 from dsrnss.training.callbacks.history import History
 
 NOTES = (
@@ -18,7 +19,6 @@ def curves(history: History) -> list[Curve]:
     """The curves of an adaptation: losses, pseudo-labels, mean IoU."""
     found = [followed_curve(name, points) for name, points in history.curves.items()]
     for checks in history.scores.values():
-        found.append(Curve("mIoU, all classes", "%", [(float(step), 100 * mean) for step, mean, _ in checks], "miou"))
-        small = [(float(step), 100 * mean) for step, _, mean in checks]
-        found.append(Curve("mIoU, dynamic and small classes", "%", small, "miou"))
+        for place, name in enumerate(CHECKED, 1):
+            found.append(Curve(name, "%", [(float(check[0]), 100 * check[place]) for check in checks], "miou"))
     return found

@@ -15,19 +15,18 @@ from rich.console import Console
 
 from dsrnss.data.alignment_store import AlignedPairs
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.parallel import available_cores
 from dsrnss.data.synthnight.dataset import SynthNight
 from dsrnss.demo.findings import NOTES, curves
 from dsrnss.errors import ConfigError
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.interruption import interruptible
+from dsrnss.machine import available_cores, summary
 from dsrnss.metrics import Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, save_pretrained
 from dsrnss.progress import ProgressDisplay
 from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, Curve, Panel, RunReport
-from dsrnss.reporting.findings import panels
-from dsrnss.reporting.machine import machine
+from dsrnss.reporting.findings import extreme_indices, panels
 from dsrnss.reporting.report import write_report
 from dsrnss.reporting.tables import print_scores
 from dsrnss.training.callbacks.history import History
@@ -147,15 +146,20 @@ class _Demo:
             night, day = data.test["night"], data.test["day"]
             found = {SOURCE_ONLY: self._score("score source-only", task.student, night, also=len(day))}
             found[DAY] = evaluate(task.student, day, advance=self.progress.advance)
-            before = predict(task.student, night, range(PANELS))
+            source_only = copy.deepcopy(task.student)
             history = self._fit("adapt to night", adaptation)
             found[ADAPTED] = self._score("score adapted", task.evaluated, night)
-            after = predict(task.evaluated, night, range(PANELS))
+            compared = {
+                key: panels(
+                    night, chosen, *(predict(network, night, chosen) for network in (source_only, task.evaluated))
+                )
+                for key, chosen in (("panels", range(PANELS)), ("extremes", extreme_indices(found[ADAPTED])))
+            }
             if self.with_oracle:
                 found[ORACLE] = self._oracle(adaptation, weights)
         save_pretrained(task.evaluated, self.options.out / "adapted.safetensors", task.label_space, task.card())
         shown = {key: scores for key, scores in found.items() if key != DAY}
-        report = self._report(found, night, threads, curves(history), panels(night, range(PANELS), before, after))
+        report = self._report(found, night, threads, curves(history), compared)
         page, _ = write_report(report, self.options.out / "report.html")
         print_scores(Console(), shown, night.label_space)
         return DemoResult(found, page)
@@ -166,20 +170,25 @@ class _Demo:
         night: SegmentationDataset,
         threads: int,
         curves: list[Curve],
-        panels: list[Panel],
+        compared: dict[str, list[Panel]],
     ) -> RunReport:
         model = self.options.out / "adapted.safetensors"
         return RunReport(
             title="dsrnss demo: from day to night",
-            settings={"steps of adaptation": str(self.amounts.steps), "CPU threads": str(threads)},
-            machine=machine(),
+            settings={
+                "seed": str(self.options.seed),
+                "steps of adaptation": str(self.amounts.steps),
+                "CPU threads": str(threads),
+            },
+            machine=summary(),
             seconds=self.progress.seconds,
             label_space=night.label_space,
             scores=scores,
             command=self._command(),
             test_set=f"{len(night)} night scenes that no training step has seen",
             curves=curves,
-            panels=panels,
+            panels=compared["panels"],
+            extremes=compared["extremes"],
             next_steps=[
                 f"`dsrnss segment PHOTO.jpg --out out --model {model}`",
                 "`dsrnss fit --config synthnight/adapt.yaml` runs the same adaptation with logs and checkpoints.",

@@ -173,3 +173,11 @@ def runs_on_cpu(trainer: Mapping[str, Any]) -> bool:
     accelerator = str(trainer.get("accelerator", "auto"))
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     return accelerator == "cpu" or (accelerator == "auto" and not has_gpu)
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU has instructions for bfloat16; False where torch, before 2.10, cannot tell."""
+    import torch
+
+    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("avx512_bf16", False))

@@ -131,8 +131,10 @@ class ExperimentCLI(LightningCLI):
         arguments.check_hardware(trainer)
         loggers.check_installed(trainer.get("logger"))
         arguments.check_trainer(trainer)
-        if "16" in str(trainer.get("precision")) and arguments.runs_on_cpu(trainer):
-            _log.info("half precision is slower than full precision on a CPU; running in 32-true.")
+        precision = str(trainer.get("precision"))
+        slow = "16" in precision and not (precision == "bf16-mixed" and arguments.cpu_has_bf16())
+        if slow and arguments.runs_on_cpu(trainer):
+            _log.info("%s is slower than full precision on this CPU; running in 32-true.", precision)
             trainer["precision"] = "32-true"
         if self.command == "fit" and self.config["checkpoint"].get("dirpath"):
             prepare_folder(self.config["checkpoint"]["dirpath"])

@@ -9,6 +9,7 @@ from dsrnss.training.callbacks.history import DataWait
 from dsrnss.training.callbacks.predictions import PredictionWriter
 from dsrnss.training.callbacks.result_files import ResultFiles
 from dsrnss.training.callbacks.run_progress import RunProgress
+from dsrnss.training.callbacks.run_record import RunRecord
 from dsrnss.training.callbacks.submissions import SubmissionWriter
 
 
@@ -34,6 +35,8 @@ def default_callbacks(
         callbacks.append(LearningRateMonitor("step"))
     if command == "fit":
         callbacks.append(DataWait())
+    if command == "fit" and logs:
+        callbacks.append(RunRecord())
     if command == "test":
         callbacks.append(ResultFiles(root / "results" / name))
     if command == "predict":

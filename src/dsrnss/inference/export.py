@@ -136,14 +136,14 @@ def _optional(name: str) -> ModuleType:
 
 
 def _traced(segmentor: Segmentor) -> torch.export.ExportedProgram:
-    with _quiet(segmentor):
+    with quiet(segmentor):
         return torch.export.export(
             ExportedNetwork(segmentor).eval(), (torch.zeros(_EXAMPLE, dtype=torch.uint8),), dynamic_shapes=(ANY_SIZE,)
         )
 
 
 def _to_onnx(segmentor: Segmentor) -> Any:
-    with _quiet(segmentor):
+    with quiet(segmentor):
         program = torch.onnx.export(
             ExportedNetwork(segmentor).eval(),
             (torch.zeros(_EXAMPLE, dtype=torch.uint8),),
@@ -167,7 +167,7 @@ def _save_onnx(model: Any, path: Path) -> None:
 
 
 @contextmanager
-def _quiet(segmentor: Segmentor) -> Iterator[None]:
+def quiet(segmentor: Segmentor) -> Iterator[None]:
     """Without the remarks that exporters address to each other; what fails is a matter of the network."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -5,6 +5,7 @@ Hoyer et al., arXiv 2204.13132; method section 2.
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 
 import torch
@@ -66,11 +67,21 @@ class HRDA(Segmentor):
 
     def __init__(self, config: NetworkConfig, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__(config, backbone, head)
+        self._steps = 2
         # both views have half the sides of the image
         self.multiple = math.lcm(OFFSET_STEP, 2 * self.multiple)
         self.hrda_scale_attention = SegFormerHead(
             channels_of(backbone), config.num_classes, config.head_channels, config.dropout
         )
+
+    @contextmanager
+    def tiled(self) -> Iterator[None]:
+        """Inside the block, images are covered by four detail crops side by side, not by nine that overlap by half."""
+        self._steps = 1
+        try:
+            yield
+        finally:
+            self._steps = 2
 
     def view(self, images: Tensor) -> Tensor:
         """The context: (B, 3, H, W) -> (B, 3, H / 2, W / 2)."""
@@ -109,9 +120,10 @@ class HRDA(Segmentor):
         return SegmentorOutput(_on_grid(fused, images), context, Detail(detail, (top, left, height, width)))
 
     def _cover(self, images: Tensor) -> SegmentorOutput:
-        """Whole images by a grid of detail crops that overlap by half."""
+        """Whole images by a grid of detail crops."""
         height, width = (side // 2 for side in images.shape[-2:])
-        offsets = list(product((0, height // 2, height), (0, width // 2, width)))
+        rows, columns = ([side * i // self._steps for i in range(self._steps + 1)] for side in (height, width))
+        offsets = list(product(rows, columns))
         crops = [images[..., y : y + height, x : x + width] for y, x in offsets]
         if any(isinstance(module, _BatchNorm) and module.training for module in self.modules()):
             # batch statistics: all views must be one batch

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from dsrnss.errors import ConfigError, did_you_mean
 from dsrnss.models.config import NetworkConfig
@@ -55,6 +58,21 @@ class Segmentor(nn.Module):
         self.config, self.backbone, self.head = config, backbone, head
         self.multiple = int(getattr(backbone, "multiple", 1))
         """`predict` pads pictures by their edge to a multiple of this."""
+        self.recompute_backbone = False
+        """Keep none of the backbone's activations for a backward pass, which computes them again."""
+
+    def set_recompute_backbone(self, recompute: bool) -> None:
+        """Whether the backbone's activations are computed again in the backward pass instead of being kept.
+
+        Raises:
+            ConfigError: If they are to be and the backbone has batch norms, whose statistics would move twice.
+        """
+        if recompute and any(isinstance(module, _BatchNorm) for module in self.backbone.modules()):
+            raise ConfigError(
+                f"recompute_backbone: the backbone of {self.config} has batch norms, whose statistics would move twice "
+                "a step. It is for transformers (mit_..., timm/vit_...): set it to false."
+            )
+        self.recompute_backbone = recompute
 
     def check_crops(self, images: Tensor) -> None:
         """See that a batch (B, 3, H, W) for training is not too small.
@@ -79,6 +97,8 @@ class Segmentor(nn.Module):
 
     def features_of(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps of what it sees: (B, 3, H, W), finest first."""
+        if self.recompute_backbone and torch.is_grad_enabled():
+            return checked_features(self.backbone, checkpoint(self.backbone, images, use_reentrant=False))
         return checked_features(self.backbone, self.backbone(images))
 
     def logits_of(self, features: list[Tensor]) -> Tensor:

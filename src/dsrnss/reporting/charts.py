@@ -11,13 +11,42 @@ from dsrnss.reporting.content import Curve
 
 WIDTH, HEIGHT = 460, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 44
+HUES = 6
+"""Colours of the style sheet."""
 _MAX_POINTS = 300
 _SMOOTH_FROM = 40
 """Curves of at least so many points are drawn as a running mean over a faint trace."""
 
 _MARKS_UP_TO = 16
 """Curves of at most so many points show each as a dot."""
-_TITLES = {"loss": "Training loss", "miou": "Mean IoU while training"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a chart shows.
+
+    Attributes:
+        title: Its heading.
+        x: What the horizontal axis counts.
+        square: Whether both axes go from 0 to 100, with the diagonal.
+        from_zero: Whether the values begin at 0.
+    """
+
+    title: str
+    x: str = "training step"
+    square: bool = False
+    from_zero: bool = False
+
+
+KINDS = {
+    "loss": Kind("Training loss", from_zero=True),
+    "miou": Kind("Mean IoU while training"),
+    "pseudo-labels": Kind("Pseudo-labels"),
+    "night": Kind("At night, without labels"),
+    "calibration": Kind("How often it is right, by confidence", "confidence, %", square=True),
+    "brightness": Kind("Mean IoU by brightness of the picture", "mean brightness, 0 to 255", from_zero=True),
+}
+"""Group of curves -> what its chart shows; of `GROUP/OF WHAT` the rest is added to the title."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,6 +60,8 @@ class Line:
     trace: str
     marks: tuple[tuple[float, float], ...]
     last: str
+    band: str = ""
+    hue: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,6 +74,8 @@ class Chart:
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
     lines: tuple[Line, ...]
+    x_title: str = "training step"
+    diagonal: tuple[float, float, float, float] | None = None
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
@@ -101,11 +134,12 @@ class _Axes:
 
     def x(self, step: float) -> float:
         low, high = self.x_range
-        return round(_LEFT + (step - low) / (high - low) * (WIDTH - _LEFT - _RIGHT), 1)
+        share = (min(max(step, low), high) - low) / (high - low)
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
 
     def y(self, value: float) -> float:
         low, high = self.y_range
-        share = (min(value, high) - low) / (high - low)
+        share = (min(max(value, low), high) - low) / (high - low)
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
     def path(self, points: Floats) -> str:
@@ -113,33 +147,43 @@ class _Axes:
 
 
 def _chart(group: str, members: list[tuple[Curve, Floats]]) -> Chart:
+    name, _, of_what = group.partition("/")
+    kind = KINDS.get(name, Kind(name.replace("_", " ").capitalize()))
+    title = kind.title + (f", {of_what}" if of_what else "")
     drawn = [(curve, _smooth(points), points) for curve, points in members]
-    x_range = _step_range(np.concatenate([points[:, 0] for _, _, points in drawn]))
-    y_ticks = nice_ticks(*_value_range(group, drawn))
+    x_range = (0.0, 100.0) if kind.square else _step_range(np.concatenate([points[:, 0] for _, _, points in drawn]))
+    y_ticks = nice_ticks(0, 100) if kind.square else nice_ticks(*_value_range(kind, drawn))
     axes = _Axes(x_range, (y_ticks[0], y_ticks[-1]))
     x_ticks = [t for t in nice_ticks(*x_range) if x_range[0] <= t <= x_range[1] and float(t).is_integer()]
-    title = _TITLES.get(group, group.replace("_", " ").capitalize())
     told = [
         f"{curve.name} from {_value(bold[0, 1], curve.unit)} to {_value(bold[-1, 1], curve.unit)}"
         for curve, bold, _ in drawn
     ]
     return Chart(
         title=title,
-        description=f"{title} against the training step: {'; '.join(told)}.",
+        description=f"{title} against the {kind.x}: {'; '.join(told)}.",
         unit=members[0][0].unit,
         x_ticks=tuple((axes.x(tick), f"{tick:,.0f}") for tick in x_ticks),
         y_ticks=tuple((axes.y(tick), f"{tick:g}") for tick in y_ticks),
-        lines=tuple(_line(curve, bold, points, axes) for curve, bold, points in drawn),
+        lines=tuple(
+            _line(curve, bold, points, axes, place if curve.hue is None else curve.hue, ended=kind.x == Kind.x)
+            for place, (curve, bold, points) in enumerate(drawn)
+        ),
+        x_title=kind.x,
+        diagonal=(axes.x(0), axes.y(0), axes.x(100), axes.y(100)) if kind.square else None,
     )
 
 
-def _line(curve: Curve, bold: Floats, points: Floats, axes: _Axes) -> Line:
+def _line(curve: Curve, bold: Floats, points: Floats, axes: _Axes, hue: int, *, ended: bool) -> Line:
+    band = [*((x, high) for x, _, high in curve.band), *((x, low) for x, low, _ in reversed(curve.band))]
     return Line(
         name=curve.name,
         points=axes.path(bold),
         trace="" if bold is points else axes.path(points),
         marks=tuple((axes.x(step), axes.y(value)) for step, value in bold) if len(bold) <= _MARKS_UP_TO else (),
-        last=_value(bold[-1, 1], curve.unit),
+        last=_value(bold[-1, 1], curve.unit) if ended else "",
+        band=" ".join(f"{axes.x(x):g},{axes.y(y):g}" for x, y in band),
+        hue=hue % HUES,
     )
 
 
@@ -158,13 +202,16 @@ def _step_range(steps: Floats) -> tuple[float, float]:
     return (min(0.0, low), high) if low <= 0.1 * high else (low, high)
 
 
-def _value_range(group: str, drawn: list[tuple[Curve, Floats, Floats]]) -> tuple[float, float]:
-    """The values to show: all of the bold lines and most of the traces, not single spikes; losses from 0."""
+def _value_range(kind: Kind, drawn: list[tuple[Curve, Floats, Floats]]) -> tuple[float, float]:
+    """The values to show: all of the bold lines and bands and most of the traces, not single spikes."""
     bold = np.concatenate([line[:, 1] for _, line, _ in drawn])
     low, high = float(bold.min()), float(bold.max())
     if any(line is not points for _, line, points in drawn):
         high = max(high, float(np.quantile(np.concatenate([points[:, 1] for _, _, points in drawn]), 0.98)))
-    return (min(0.0, low) if group == "loss" else low), high
+    for curve, _, _ in drawn:
+        low = min([low, *(below for _, below, _ in curve.band)])
+        high = max([high, *(above for _, _, above in curve.band)])
+    return (min(0.0, low) if kind.from_zero else low), high
 
 
 def _value(value: float, unit: str) -> str:

@@ -26,34 +26,38 @@ class Curve:
         name: What the line is called in the legend.
         unit: Unit of the values as given ("%", or "" for none).
         points: (step, value) pairs in order of the step; values that are not finite are left out of the drawing.
-        group: Curves of one group share a chart; "loss" and "miou" have titles of their own.
+        group: Curves of one group share a chart; some have titles and axes of their own, see `charts.KINDS`.
+        band: (step, lowest, highest) of several seeds, of which the points are the mean.
+        hue: Number of its colour; None: its place in the chart.
     """
 
     name: str
     unit: str
     points: Sequence[tuple[float, float]]
     group: str = "loss"
+    band: Sequence[tuple[float, float, float]] = ()
+    hue: int | None = None
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One night scene and what the two networks see in it.
+    """One night scene and what networks see in it.
 
     Args:
         name: Name of the scene.
         night: (H, W, 3) uint8 RGB.
         truth: (H, W) train ids, 255 ignored; None where nobody knows.
-        source_only: (H, W) train ids predicted before adaptation.
-        adapted: (H, W) train ids predicted after it.
+        predictions: Name of a network -> (H, W) train ids.
         reference: (H, W, 3) uint8 RGB day picture of the same place, if it shall be shown.
+        remark: What is said of it.
     """
 
     name: str
     night: npt.NDArray[np.uint8]
     truth: npt.NDArray[np.integer] | None
-    source_only: npt.NDArray[np.integer]
-    adapted: npt.NDArray[np.integer]
+    predictions: Mapping[str, npt.NDArray[np.integer]]
     reference: npt.NDArray[np.uint8] | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class RunReport:
         day_shares: (C,) share of the labelled pixels by day that belong to each class.
         curves: Training curves.
         panels: Scenes to show.
+        extremes: The scenes that the adapted network has most wrong, and most right.
         next_steps: What to try next; text between backticks is set as code.
         notes: What the numbers do not say; backticks as above.
         created: When the report was made.
@@ -91,6 +96,7 @@ class RunReport:
     day_shares: npt.NDArray[np.float64] | None = None
     curves: Sequence[Curve] = ()
     panels: Sequence[Panel] = ()
+    extremes: Sequence[Panel] = ()
     next_steps: Sequence[str] = ()
     notes: Sequence[str] = ()
     created: datetime = field(default_factory=lambda: datetime.now().astimezone())

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -14,6 +15,9 @@ from dsrnss.labels import LabelSpace
 
 Picture = npt.NDArray[np.uint8] | Image.Image
 """(H, W, 3) or (H, W) uint8, or a Pillow image."""
+
+JPEG: dict[str, Any] = {"quality": 86, "optimize": True}
+"""How photographs are stored."""
 
 _PAPER, _INK, _GAP = (255, 255, 255), (40, 44, 52), 6
 
@@ -100,8 +104,7 @@ def photo_uri(image: npt.NDArray[np.uint8], max_width: int) -> str:
         image: (H, W, 3) uint8 RGB.
         max_width: Wider pictures are scaled down to this many pixels.
     """
-    picture = _fit_width(Image.fromarray(image), min(image.shape[1], max_width))
-    return _data_uri(picture, "JPEG", quality=86, optimize=True)
+    return _data_uri(shrunk(image, max_width), "JPEG", **JPEG)
 
 
 def label_uri(labels: npt.NDArray[np.integer], label_space: LabelSpace, max_width: int) -> str:
@@ -112,11 +115,44 @@ def label_uri(labels: npt.NDArray[np.integer], label_space: LabelSpace, max_widt
         label_space: The classes.
         max_width: Wider maps are thinned out to this many pixels.
     """
+    return _data_uri(label_picture(labels, label_space, max_width), "PNG", optimize=True)
+
+
+def shrunk(image: npt.NDArray[np.uint8], max_width: int) -> Image.Image:
+    """A picture, (H, W, 3) uint8 RGB, of at most that width."""
+    return _fit_width(Image.fromarray(image), min(image.shape[1], max_width))
+
+
+def label_picture(labels: npt.NDArray[np.integer], label_space: LabelSpace, max_width: int) -> Image.Image:
+    """A label map of at most that width, whose pixels are train ids (255: none) and whose palette are the colours."""
     known = (labels >= 0) & (labels < label_space.num_classes)
     picture = Image.fromarray(np.where(known, labels, 255).astype(np.uint8))
     picture = _fit_width(picture, min(labels.shape[1], max_width), Image.Resampling.NEAREST)
     picture.putpalette(label_space.flat_palette())
-    return _data_uri(picture, "PNG", optimize=True)
+    return picture
+
+
+def heat_map(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Paint (H, W) numbers in [0, 1], such as a confidence, from dark (0) to bright (1): (H, W, 3) uint8 RGB."""
+    grey = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1], np.uint8)
+
+
+def paint_flow(flow: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Paint a flow: its direction is the hue, its length how far the colour is from white.
+
+    Args:
+        flow: (H, W, 2) x then y, in pixels; the longest but for one in a hundred is painted in full colour.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    length = np.hypot(flow[..., 0], flow[..., 1])
+    full = max(float(np.quantile(length, 0.99)), 1e-6)
+    hue = (np.arctan2(flow[..., 1], flow[..., 0]) / (2 * np.pi)) % 1
+    saturation = np.minimum(length / full, 1)
+    wheel = np.stack((hue * 180, saturation * 255, np.full_like(hue, 255)), -1).clip(0, (179, 255, 255))
+    return np.asarray(cv2.cvtColor(wheel.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
 
 
 def _to_image(picture: Picture) -> Image.Image:

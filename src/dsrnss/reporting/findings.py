@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.data.base import SegmentationDataset
+from dsrnss.metrics import Scores
 from dsrnss.reporting.content import Curve, Panel
 
 
@@ -19,6 +20,12 @@ def followed_curve(name: str, points: Iterable[tuple[float, float]]) -> Curve:
     share = "loss" not in name
     values = [(float(step), 100 * value if share else value) for step, value in points]
     return Curve(name, "%" if share else "", values, "pseudo-labels" if share else "loss")
+
+
+def extreme_indices(scores: Scores, count: int = 2) -> list[int]:
+    """Numbers of the samples that a network has most wrong, then of those most right, where they were looked at."""
+    worst, best = scores.detail.extremes(count) if scores.detail is not None else ([], [])
+    return [one.index for one in (*worst, *best)]
 
 
 def panels(
@@ -40,5 +47,5 @@ def panels(
         sample = night[index]
         image = sample["image"].permute(1, 2, 0).numpy()
         truth = sample["label"].numpy() if "label" in sample else None
-        found.append(Panel(sample["name"], image, truth, source_only, adapted))
+        found.append(Panel(sample["name"], image, truth, {"Source-only": source_only, "Adapted": adapted}))
     return found

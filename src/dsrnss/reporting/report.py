@@ -1,17 +1,18 @@
 """The report of a run: a self-contained page, and its numbers as JSON beside it."""
 
 import json
-import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from dsrnss.labels import LabelSpace
 from dsrnss.metrics import LabelFree, Scores
 from dsrnss.paths import expanded
+from dsrnss.reporting.before_after import page_of
 from dsrnss.reporting.content import RunReport
-from dsrnss.reporting.html import render_report
+from dsrnss.reporting.html import render
+from dsrnss.reporting.numbers import as_json, by_class, number
+from dsrnss.reporting.page import Page
 from dsrnss.writing import write_atomically
 
 MAX_BYTES = 4_000_000
@@ -35,7 +36,7 @@ def write_report(report: RunReport, path: str | Path) -> list[Path]:
     numbers = page.with_suffix(".json")
     text = json.dumps(report_numbers(report), indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(numbers, f"{text}\n".encode())
-    write_atomically(page, _small_enough(report).encode())
+    write_page(lambda width: page_of(report, width), page)
     return [page, numbers]
 
 
@@ -49,16 +50,16 @@ def report_numbers(report: RunReport) -> dict[str, Any]:
         "test_set": report.test_set,
         "settings": dict(report.settings),
         "machine": dict(report.machine),
-        "seconds": {phase: _number(seconds) for phase, seconds in report.seconds.items()},
-        "scores": {key: _scores(key, scores, names) for key, scores in report.scores.items()},
+        "seconds": {phase: number(seconds) for phase, seconds in report.seconds.items()},
+        "scores": {key: _scores(key, scores, report.label_space) for key, scores in report.scores.items()},
         "unlabelled": {key: _unlabelled(found, names) for key, found in report.unlabelled.items()},
-        "gap_closed": _number(report.gap_closed),
+        "gap_closed": number(report.gap_closed),
         "curves": [
             {
                 "name": curve.name,
                 "unit": curve.unit,
                 "group": curve.group,
-                "points": [[_number(step), _number(value)] for step, value in curve.points],
+                "points": [[number(step), number(value)] for step, value in curve.points],
             }
             for curve in report.curves
         ],
@@ -67,41 +68,40 @@ def report_numbers(report: RunReport) -> dict[str, Any]:
     }
 
 
-def _scores(name: str, scores: Scores, names: tuple[str, ...]) -> dict[str, Any]:
+def _scores(name: str, scores: Scores, space: LabelSpace) -> dict[str, Any]:
     return {
         "name": name,
-        "mean_iou": _number(scores.mean_iou),
-        "mean_iou_dynamic": _number(scores.mean_iou_dynamic),
-        "mean_iou_small": _number(scores.mean_iou_small),
-        "pixel_accuracy": _number(scores.pixel_accuracy),
-        "iou": _by_class(scores.iou, names),
+        "mean_iou": number(scores.mean_iou),
+        "mean_iou_dynamic": number(scores.mean_iou_dynamic),
+        "mean_iou_small": number(scores.mean_iou_small),
+        "pixel_accuracy": number(scores.pixel_accuracy),
+        "iou": by_class(scores.iou, space.names),
+        **as_json(scores, space),
     }
 
 
 def _unlabelled(found: LabelFree, names: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "consistency": _number(found.consistency),
-        "information": _number(found.information),
-        "confidence": _number(found.confidence),
-        "shares": _by_class(found.shares, names),
+        "consistency": number(found.consistency),
+        "information": number(found.information),
+        "confidence": number(found.confidence),
+        "shares": by_class(found.shares, names),
     }
 
 
-def _by_class(values: npt.NDArray[np.float64], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _number(float(value)) for name, value in zip(names, values, strict=True)}
+def write_page(build: Callable[[int], Page], path: Path) -> None:
+    """Write a page, with the widest pictures that keep it below `MAX_BYTES`.
 
+    Args:
+        build: Lays it out with pictures of at most that width.
+        path: Where to.
 
-def _number(value: float) -> float | int | None:
-    if isinstance(value, int):
-        return value
-    return float(value) if math.isfinite(value) else None
-
-
-def _small_enough(report: RunReport) -> str:
-    """The page with the widest pictures that keep it below `MAX_BYTES`."""
-    page = ""
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    text = ""
     for width in _PICTURE_WIDTHS:
-        page = render_report(report, picture_width=width)
-        if len(page.encode()) < MAX_BYTES:
+        text = render(build(width))
+        if len(text.encode()) < MAX_BYTES:
             break
-    return page
+    write_atomically(path, text.encode())

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.loading import EvalView, collate
+from dsrnss.detail import DetailCounts
 from dsrnss.errors import ConfigError, DsrnssError, check_range
 from dsrnss.labels import LabelSpace
 from dsrnss.metrics import ConfusionMatrix, Scores, scores
@@ -72,19 +73,28 @@ class Evaluation:
         names: Of the sets, in the order of their loaders.
         label_space: The classes.
         device: Where it is counted.
+        detailed: Whether to count confidence, and each picture by itself, too.
     """
 
-    def __init__(self, names: Sequence[str], label_space: LabelSpace, device: torch.device) -> None:
-        self.label_space = label_space
-        self._counts = {name: ConfusionMatrix(label_space.num_classes).to(device) for name in names}
+    def __init__(
+        self, names: Sequence[str], label_space: LabelSpace, device: torch.device, *, detailed: bool = False
+    ) -> None:
+        self.label_space, classes = label_space, label_space.num_classes
+        self._counts = {name: ConfusionMatrix(classes).to(device) for name in names}
+        self._details = {name: DetailCounts(classes).to(device) if detailed else None for name in names}
 
     def count(self, network: Network, batch: Mapping[str, Tensor], index: int) -> None:
         """Count a batch of the set with this number."""
-        count_batch(network, batch, list(self._counts.values())[index])
+        name = list(self._counts)[index]
+        count_batch(network, batch, self._counts[name], self._details[name])
 
     def scores(self) -> dict[str, Scores]:
         """The scores of each set, over all processes."""
-        return {name: scores(counts.compute().cpu().numpy(), self.label_space) for name, counts in self._counts.items()}
+        return {name: _scores(counts, self._details[name], self.label_space) for name, counts in self._counts.items()}
+
+
+def _scores(counts: ConfusionMatrix, details: DetailCounts | None, space: LabelSpace) -> Scores:
+    return scores(counts.compute().cpu().numpy(), space, None if details is None else details.detail())
 
 
 def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -94,7 +104,9 @@ def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:
     return batch
 
 
-def count_batch(network: Network, batch: Mapping[str, Tensor], confusion: ConfusionMatrix) -> None:
+def count_batch(
+    network: Network, batch: Mapping[str, Tensor], confusion: ConfusionMatrix, details: DetailCounts | None = None
+) -> None:
     """Count what a network predicts for a batch.
 
     Args:
@@ -102,14 +114,19 @@ def count_batch(network: Network, batch: Mapping[str, Tensor], confusion: Confus
         batch: `image` (B, 3, H, W) normalised RGB, `label` (B, Hl, Wl) train ids and, where there are such masks,
             `invalid` (B, Hl, Wl) bool; logits are resized to the label.
         confusion: Where to.
+        details: Where confidence and single pictures are counted, if they shall be; the batch then says its `index` and
+            `name`, too.
     """
     logits, size = network.predict(batch["image"]), batch["label"].shape[-2:]
     if logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     best = logits.max(1)
     invalid = batch.get("invalid")
-    confidence = None if invalid is None else (best.values - logits.logsumexp(1)).exp()
+    detailed = details is not None and "index" in batch  # a loader of the user's own may not number its samples
+    confidence = (best.values - logits.logsumexp(1)).exp() if detailed or invalid is not None else None
     confusion.update(best.indices, batch["label"], confidence, invalid)
+    if details is not None and confidence is not None and detailed:
+        details.update(batch, best.indices, confidence)
 
 
 @torch.inference_mode()
@@ -128,18 +145,30 @@ def evaluate(
         advance: Told how many pictures were done.
     """
     network.eval()
-    view, confusion = EvalView(dataset), ConfusionMatrix(network.config.num_classes)
+    view, classes = EvalView(dataset), network.config.num_classes
+    confusion, details = ConfusionMatrix(classes), DetailCounts(classes)
     for first in range(0, len(dataset), batch_size):
         indices = range(first, min(first + batch_size, len(dataset)))
         batch = _batch(view, indices)
-        count_batch(network, batch, confusion)
+        count_batch(network, batch, confusion, details)
         advance(len(indices))
-    return scores(confusion.compute().numpy(), dataset.label_space)
+    return _scores(confusion, details, dataset.label_space)
 
 
 @torch.inference_mode()
-def predict(network: Segmentor, dataset: SegmentationDataset, indices: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """Label maps of some samples: (H, W) train ids each."""
-    network.eval()
+def predict(
+    network: Network, dataset: SegmentationDataset, indices: Sequence[int], device: torch.device | str = "cpu"
+) -> list[npt.NDArray[np.uint8]]:
+    """Label maps of some samples: (H, W) train ids each.
+
+    Args:
+        network: Put into eval mode, if it is a module.
+        dataset: The samples.
+        indices: Which of them.
+        device: Where the network is.
+    """
+    if isinstance(network, nn.Module):
+        network.eval()
     view = EvalView(dataset)
-    return [network.predict(_batch(view, [i])["image"])[0].argmax(0).byte().numpy() for i in indices]
+    images = (_batch(view, [index])["image"].to(device) for index in indices)
+    return [network.predict(image)[0].argmax(0).byte().cpu().numpy() for image in images]

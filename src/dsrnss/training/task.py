@@ -23,6 +23,7 @@ from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
 from dsrnss.models.weights.unwrapping import Which
+from dsrnss.training.allocator import keep_freed_memory
 from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState
 from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
@@ -66,6 +67,8 @@ class AdaptationTask(L.LightningModule):
         evaluate: Which network is validated and tested; officially the student.
         channels_last: Memory layout of the student. On a CPU faster for plain convolutions (`compact`), and much slower
             for the dilated depthwise ones of the DAFormer head.
+        recompute_backbone: Keep none of the backbone's activations for the backward pass, which computes them again:
+            less memory, more time, the same losses and gradients. Not for backbones with batch norms.
         seed: Seed of the method's draws; None: that of torch, which `seed_everything` sets.
         on_nonfinite: `stop` or `skip` the batch where a loss or a gradient is not finite.
         check_classes: Refuse weights and checkpoints whose classes have other names, or another order, than those of
@@ -94,6 +97,7 @@ class AdaptationTask(L.LightningModule):
         label_space: LabelSpace = CITYSCAPES,
         evaluate: Literal["student", "teacher"] = "student",
         channels_last: bool = False,
+        recompute_backbone: bool = False,
         seed: int | None = None,
         on_nonfinite: OnNonfinite = "stop",
         check_classes: bool = True,
@@ -105,6 +109,7 @@ class AdaptationTask(L.LightningModule):
         self.optimizer_config, self.schedule_config = optimizer, schedule
         self.inference, self.label_space, self.evaluate = inference, label_space, evaluate
         self.student = build_segmentor(replace(network, num_classes=label_space.num_classes))
+        self.student.set_recompute_backbone(recompute_backbone)
         if channels_last:
             self.student = self.student.to(memory_format=torch.channels_last)
         self.method = self.method_class(self.student, label_space, config, aligner, criterion, seed)
@@ -208,6 +213,8 @@ class AdaptationTask(L.LightningModule):
             raise ConfigError(
                 f"model.on_nonfinite: skip works in one process, not in {self.trainer.world_size} together: use stop."
             )
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._read_initial_weights()
         # Lightning trains modules in the mode it finds them, and an evaluation before may have left them in eval mode
         self.train()
@@ -280,7 +287,8 @@ class AdaptationTask(L.LightningModule):
         return self.student if self.evaluate == "student" else self.method.teacher.network
 
     @property
-    def _predictor(self) -> Predictor:
+    def predictor(self) -> Predictor:
+        """That network, and how pictures pass it."""
         return Predictor(self.evaluated, self.inference)
 
     def prepare_evaluated(self) -> Segmentor:
@@ -293,11 +301,12 @@ class AdaptationTask(L.LightningModule):
 
     def _start(self, stage: str, loaders: int) -> None:
         self.prepare_evaluated()
-        self._evaluation = Evaluation(set_names(self.trainer, stage, loaders), self.label_space, self.device)
+        names = set_names(self.trainer, stage, loaders)
+        self._evaluation = Evaluation(names, self.label_space, self.device, detailed=stage == "test")
 
     def _count(self, batch: dict[str, Tensor], index: int) -> None:
         assert self._evaluation is not None
-        self._evaluation.count(self._predictor, batch, index)
+        self._evaluation.count(self.predictor, batch, index)
 
     def _end(self, stage: str) -> None:
         assert self._evaluation is not None
@@ -338,4 +347,4 @@ class AdaptationTask(L.LightningModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
         """Labels and confidences of a batch, each picture at its size on disk."""
-        return predict_batch(self._predictor, batch)
+        return predict_batch(self.predictor, batch)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from dsrnss.data.parallel import available_cores
+from dsrnss.machine import available_cores
 
 
 def thread_candidates() -> list[int]:

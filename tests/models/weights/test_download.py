@@ -10,9 +10,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from dsrnss import downloading
+from dsrnss.downloading import Source
 from dsrnss.errors import CheckpointError, OutputError
 from dsrnss.models.weights import download, resolve, resolving
-from dsrnss.models.weights.registry import REGISTRY, Entry, Source
+from dsrnss.models.weights.registry import REGISTRY, Entry
+from dsrnss.paths import cache_folder
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -75,7 +78,7 @@ def entry(*urls: str, sha256: str = DIGEST[:8]) -> Entry:
 
 
 def left_in_cache() -> list[str]:
-    return sorted(path.name for path in download.cache_folder().rglob("*") if path.is_file())
+    return sorted(path.name for path in cache_folder().rglob("*") if path.is_file())
 
 
 def test_fetched_once(server: str) -> None:
@@ -96,7 +99,7 @@ def test_a_cut_connection_is_taken_up_again(server: str, monkeypatch: pytest.Mon
 
 def test_the_next_call_goes_on_where_the_last_stopped(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Server, "cuts", 1)
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(downloading, "ATTEMPTS", 1)
     with pytest.raises(CheckpointError, match=r"(?s)cut after 0\.3 MB.*Run the command again.*by hand"):
         download.fetch(entry(f"{server}/a.pth"))
     assert left_in_cache() == ["a.pth.part", "a.pth.part.json"]
@@ -106,7 +109,7 @@ def test_the_next_call_goes_on_where_the_last_stopped(server: str, monkeypatch: 
 
 def test_halves_of_two_files_are_never_joined(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Server, "cuts", 1)
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(downloading, "ATTEMPTS", 1)
     with pytest.raises(CheckpointError):
         download.fetch(entry(f"{server}/a.pth", sha256=""))
     monkeypatch.setattr(_Server, "content", CONTENT[::-1])
@@ -116,10 +119,8 @@ def test_halves_of_two_files_are_never_joined(server: str, monkeypatch: pytest.M
 
 def test_a_complete_part_is_only_checked(server: str) -> None:
     source = entry(f"{server}/a.pth")
-    download.fetch(source).rename(download.cache_folder() / "thing" / "a.pth.part")
-    (download.cache_folder() / "thing" / "a.pth.part.json").write_text(
-        f'{{"url": "{server}/a.pth", "validator": "\\"one\\""}}'
-    )
+    download.fetch(source).rename(cache_folder() / "thing" / "a.pth.part")
+    (cache_folder() / "thing" / "a.pth.part.json").write_text(f'{{"url": "{server}/a.pth", "validator": "\\"one\\""}}')
     assert download.fetch(source).read_bytes() == CONTENT
     assert _Server.ranges[-1] == f"bytes={len(CONTENT)}-"
 

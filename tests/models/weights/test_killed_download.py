@@ -15,9 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from dsrnss import downloading
+from dsrnss.downloading import Source
 from dsrnss.errors import CheckpointError
 from dsrnss.models.weights import download, resolve
-from dsrnss.models.weights.registry import Entry, Source
+from dsrnss.models.weights.registry import Entry
+from dsrnss.paths import cache_folder
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -25,10 +28,11 @@ CHUNK = 50_000
 
 _FETCH = """
 import sys
+from dsrnss import downloading
 from dsrnss.cli import main
-from dsrnss.models.weights import download
-from dsrnss.models.weights.registry import REGISTRY, Entry, Source
-download.CHUNK = 10_000
+from dsrnss.downloading import Source
+from dsrnss.models.weights.registry import REGISTRY, Entry
+downloading.CHUNK = 10_000
 REGISTRY["thing"] = Entry("thing", "a thing", "x", (Source(sys.argv[1], sys.argv[2]),))
 sys.exit(main(["weights", "fetch", "thing"]))
 """
@@ -165,7 +169,7 @@ def test_old_bytes_are_never_taken_for_those_of_a_new_file(server: str, monkeypa
     def kill(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(download.shutil, "disk_usage", kill)
+    monkeypatch.setattr(downloading.shutil, "disk_usage", kill)
     with pytest.raises(Killed):
         download.fetch(entry)
     monkeypatch.undo()
@@ -197,7 +201,7 @@ def test_an_address_is_fetched_once_and_says_that_it_has_no_checksum(
     monkeypatch.setattr(_Slow, "pause", 0)
     path = resolve(server)
     assert path.read_bytes() == CONTENT
-    assert path.is_relative_to(download.cache_folder())
+    assert path.is_relative_to(cache_folder())
     assert path.name == "thing.pth"
     assert f"No checksum is known for '{server}'" in caplog.text
     assert resolve(server) == path
@@ -210,7 +214,7 @@ def test_an_address_of_a_page_is_named_and_not_kept(server: str, monkeypatch: py
     monkeypatch.setattr(_Slow, "content", page)
     with pytest.raises(CheckpointError, match=r"web page.*/resolve/.*/blob/"):
         resolve(server)
-    assert not [path for path in download.cache_folder().rglob("*") if path.is_file()]
+    assert not [path for path in cache_folder().rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("end", ["", "..", "%2e%2e", "a/..", "%00.pth"])

@@ -8,6 +8,7 @@ from dsrnss.errors import CheckpointError
 from dsrnss.models.weights import download, resolve
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import find_here
+from dsrnss.paths import cache_folder
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """./pretrained_models, an empty cache, and no network."""
     monkeypatch.setenv("DSRNSS_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(download, "_download", lambda *_: pytest.fail("downloads"))
+    monkeypatch.setattr(download, "download", lambda *_: pytest.fail("downloads"))
     Path("pretrained_models").mkdir()
     return Path("pretrained_models")
 
@@ -63,7 +64,7 @@ def test_the_cache_comes_first(folder: Path) -> None:
 def test_by_hand(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"2310\.04747.*pretrained_models/dsrnss_refinenet_darkzurich\.ckpt"):
         resolve("dsrnss_refinenet_darkzurich")
-    kept = download.cache_folder() / "dsrnss_refinenet_darkzurich" / "dsrnss_refinenet_darkzurich.ckpt"
+    kept = cache_folder() / "dsrnss_refinenet_darkzurich" / "dsrnss_refinenet_darkzurich.ckpt"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"x")
     assert resolve("dsrnss_refinenet_darkzurich") == kept

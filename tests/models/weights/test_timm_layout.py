@@ -8,16 +8,19 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dsrnss.cli import main
-from dsrnss.errors import CheckpointError
+from dsrnss.data import SynthNight
+from dsrnss.errors import CheckpointError, ConfigError
+from dsrnss.labels import CITYSCAPES
 from dsrnss.models.backbones.timm_encoder import TimmEncoder
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import load_backbone, load_pretrained, save_pretrained
 from dsrnss.models.weights.inspection import convert_file, inspect_file
+from dsrnss.training.evaluation import evaluate
 
 LITE0 = "timm/tf_efficientnet_lite0"
 PLAIN = NetworkConfig("timm/test_vit", "linear")
@@ -142,6 +145,7 @@ RUN = """
 import sys
 {before}
 from dsrnss.cli import main
+from dsrnss.data import SynthNight
 sys.exit(main(["segment", "photo.png", "--out", "out", "--model", "network.safetensors"]))
 """
 
@@ -169,3 +173,49 @@ def test_inspect_and_convert_a_saved_network(tmp_path: Path, capsys: pytest.Capt
     assert "timm/test_vit" in capsys.readouterr().out
     assert main(["weights", "convert", str(tmp_path / "network.safetensors"), str(tmp_path / "half"), "--half"]) == 0
     assert load_pretrained(tmp_path / "half").account.complete
+
+
+class TestInspection:
+    """`weights inspect` and `convert` of files of timm's layout."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        """A model as timm saves it."""
+        save_file(timm.create_model("test_vit").state_dict(), tmp_path / "vit.safetensors")
+        return tmp_path / "vit.safetensors"
+
+    def test_the_model_must_be_named(self, file: Path) -> None:
+        with pytest.raises(CheckpointError, match=r"--encoder timm/NAME"):
+            inspect_file(file)
+
+    def test_a_named_model_is_accounted_for(self, file: Path) -> None:
+        found = inspect_file(file, encoder="timm/test_vit")
+        assert (found.kind, found.architecture) == ("backbone", {"backbone": "timm/test_vit"})
+        assert found.account is not None and found.account.complete
+        with pytest.raises(CheckpointError, match="does not fit the backbone timm/test_convnext"):
+            inspect_file(file, encoder="timm/test_convnext")
+
+    def test_a_folder_of_the_hub_names_it(self, file: Path) -> None:
+        file.rename(file.parent / "model.safetensors")
+        (file.parent / "config.json").write_text('{"architecture": "test_vit"}')
+        assert inspect_file(file.parent).architecture == {"backbone": "timm/test_vit"}
+
+    def test_what_is_converted_is_loaded(self, file: Path, tmp_path: Path) -> None:
+        convert_file(file, tmp_path / "ours.safetensors", encoder="timm/test_vit")
+        encoder = TimmEncoder("test_vit")
+        assert load_backbone(encoder, tmp_path / "ours.safetensors").complete
+        model = timm.create_model("test_vit")
+        model.load_state_dict(load_file(file))
+        torch.testing.assert_close(encoder.model.state_dict()["pos_embed"], model.state_dict()["pos_embed"])
+
+    def test_our_own_backbones_are_told_without_it(self, file: Path) -> None:
+        with pytest.raises(ConfigError, match="expected a model of timm"):
+            inspect_file(file, encoder="compact")
+
+
+def test_the_packaged_network_for_photographs() -> None:
+    read = load_pretrained("lite0_synthnight")
+    assert read.account.complete and read.label_space.names == CITYSCAPES.names
+    scenes = SynthNight("test", length=6, style="photographic", size=(256, 512), references=False)
+    found = evaluate(read.segmentor.eval(), scenes)
+    assert found.pixel_accuracy > 0.8 and found.iou[CITYSCAPES.index("sky")] > 0.8

@@ -1,11 +1,11 @@
-"""`dsrnss data`: write the embedded data set in the official layouts, prepare, check and look at real ones."""
+"""`dsrnss data`: fetch, prepare, check and look at data sets, write the embedded one in the official layouts."""
 
 import argparse
 import shlex
 from typing import Any
 
 from dsrnss.commands.arguments import as_options, path, whole_number
-from dsrnss.commands.data import align, check, pair, show, submission
+from dsrnss.commands.data import align, check, fetch, pair, show, submission
 from dsrnss.console import next_step
 from dsrnss.errors import DataError
 from dsrnss.progress import counting
@@ -17,9 +17,12 @@ LAYOUTS = ("cityscapes_darkzurich", "cityscapes_acdc")
 def add_parser(commands: Any) -> None:
     """Add the command and its subcommands to the subparsers of `dsrnss`."""
     parser = commands.add_parser(
-        "data", help="prepare, check and look at data sets, write synthetic ones", description="Work on data sets."
+        "data",
+        help="fetch, prepare, check and look at data sets, write synthetic ones",
+        description="Work on data sets.",
     )
     kinds = parser.add_subparsers(title="commands", dest="data_command", metavar="COMMAND", required=True)
+    fetch.add_parser(kinds)
     _add_synthesize(kinds)
     _add_prepare(kinds)
     check.add_parsers(kinds)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsrnss.data.location import folders_in, has_layout
 from dsrnss.data.sets import known_sets
+from dsrnss.data.zipped import with_archives
 from dsrnss.errors import DataError, DatasetNotFoundError, UsageError, did_you_mean
 from dsrnss.experiment import files as experiments
 from dsrnss.paths import expanded
@@ -50,7 +51,7 @@ def resolve(word: str, *later: str, references: bool = False) -> Target:
     if is_experiment(word, *later):
         return experiment_target(*(experiments.resolve(str(expanded(name))) for name in (word, *later)))
     path = expanded(word)
-    if path.is_dir():
+    if path.is_dir() or with_archives(path).is_dir():
         return folder_target(path, references=references)
     known = known_sets()
     name = word.lower().replace("_", "").replace("-", "").replace("/", "")
@@ -138,7 +139,7 @@ def folder_target(path: Path, *, references: bool = False) -> Target:
     """The data sets in a folder: a known layout, several of them side by side (a $DATA_DIR), or own pictures.
 
     Args:
-        path: The folder.
+        path: The folder, or an archive; what is in archives that lie in a folder counts, too.
         references: As of `resolve`.
 
     Raises:
@@ -149,8 +150,13 @@ def folder_target(path: Path, *, references: bool = False) -> Target:
     if not places and (path / "images").is_dir():
         return _own_pictures(path)
     if not places:
-        beside = [(kind, child) for child in _below(path) if (kind := _layout(child))]
+        beside = [(kind, child) for child in _below(path) if (kind := _layout_of_child(child))]
         places = dict(sorted(dict(reversed(beside)).items(), key=lambda item: item[0].__name__))
+    if not places:
+        whole = with_archives(path)
+        places = {kind: path for kind in known_sets().values() if has_layout(whole, kind.signs)}
+        if not places and (whole / "images").is_dir():
+            return _own_pictures(whole)
     if not places:
         raise DatasetNotFoundError(
             f"'{path}' holds no data set: neither the folders of a known one ({', '.join(known_sets())}), nor 'images' "
@@ -168,6 +174,14 @@ def _below(path: Path) -> list[Path]:
 def _layout(path: Path) -> "type[FileDataset] | None":
     """The data set whose layout a folder has."""
     return next((kind for kind in known_sets().values() if has_layout(path, kind.signs)), None)
+
+
+def _layout_of_child(path: Path) -> "type[FileDataset] | None":
+    """The same of a folder that nobody has named, or else of what lies in its archives, as far as these are whole."""
+    try:
+        return _layout(path) or _layout(with_archives(path))
+    except DataError:
+        return None
 
 
 def _own_pictures(path: Path) -> Target:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _DEMO_NOTICE = (
     "no --model given, so this is the packaged demo model. It has seen only synthetic street scenes (SynthNight): "
-    "on photographs it makes many mistakes. For photographs: --model segformer_b2_cityscapes (day scenes; downloaded "
-    "once; its licence is non-commercial), or one adapted to the night, see `dsrnss weights list`."
+    "on photographs it makes many mistakes. For photographs: --model lite0_synthnight (packaged too; needs pip install "
+    "'dsrnss[timm]'), --model segformer_b2_cityscapes (day scenes; downloaded once; its licence is non-commercial), or "
+    "one adapted to your night by `dsrnss adapt`."
 )
 _DESCRIPTION = """\
 Segment photographs and videos: write label ids, colours and an overlay of each at its own size, and OUT/summary.json.

@@ -1,6 +1,5 @@
 """Labels without picture or mask, whatever the layout of a set: its own pairs say how names correspond."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +29,9 @@ def labels_without_picture(entries: Sequence[Entry]) -> list[Path]:
     kinds = {entry.label.suffix for entry in entries if entry.label is not None}
     pictures = {home: {path.name for path in home.iterdir()} for home in set(homes.values()) if home.is_dir()}
     found = []
-    for path in sorted(Path(os.path.commonpath([str(home) for home in homes])).rglob("*")):
+    first = next(iter(homes))
+    top = next(one for one in (first, *first.parents) if all(home.is_relative_to(one) for home in homes))
+    for path in sorted(top.rglob("*")):
         if path in known or path.suffix not in kinds or path.name.startswith("."):
             continue
         fitting = [ending for ending in endings if path.name.endswith(ending)]

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dsrnss.data.archives import Archive
 from dsrnss.data.benchmark import LABELS, Benchmark
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import find_labels, listing, require
@@ -39,9 +40,13 @@ class ACDC(FileDataset):
         {"train": 1600, "val": 406, "test": 2000, "train/night": 400, "val/night": 106, "test/night": 500}
     )
     official_size = (1080, 1920)
-    url = "https://acdc.vision.ee.ethz.ch"
+    url = "https://acdc.vision.ee.ethz.ch/download"
     paper = "Sakaridis et al., ACDC: The Adverse Conditions Dataset with Correspondences, arXiv 2104.13395"
     licence = "non-commercial; terms with the download"
+    archives = (
+        Archive("rgb_anon_trainvaltest.zip", ("rgb_anon",), ("train", "val", "test")),
+        Archive("gt_trainval.zip", ("gt",), ("train", "val")),
+    )
     stand_in = "cityscapes_acdc"
     # 500 pictures a condition
     benchmark = Benchmark("ACDC", (LABELS,), (500, 1000, 1500, 2000), official_size, flat=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from dsrnss.data.archives import Archive
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import given_file, listing, read_lines, require
 from dsrnss.errors import DataError
@@ -22,6 +23,8 @@ ATTRIBUTES = (
     "labels/det_20/det_{part}.json",
     "labels/bdd100k_labels_images_{part}.json",
 )
+_SERVER = "https://dl.cv.ethz.ch/bdd100k/data"
+_LABELS = "bdd100k_sem_seg_labels_trainval.zip"
 Frame = tuple[str, str]
 """Part and name of a picture, without its ending."""
 
@@ -53,6 +56,15 @@ class BDD100kNight(FileDataset):
     url = "https://bdd-data.berkeley.edu"
     paper = "Yu et al., BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask Learning, arXiv 1805.04687"
     licence = "non-commercial; terms with the download"
+    archives = (
+        *(
+            Archive(f"10k_images_{part}.zip", (f"images/10k/{part}",), (part,), (f"{_SERVER}/10k_images_{part}.zip",))
+            for part in PARTS
+        ),
+        Archive(_LABELS, ("labels/sem_seg",), PARTS, (f"{_SERVER}/{_LABELS}",)),
+        # the same pictures, as the page with the login gives them
+        Archive("bdd100k_images_10k.zip", ("images/10k",), PARTS),
+    )
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from dsrnss.data.archives import Archive
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import find_labels, listing
 from dsrnss.errors import DataError
@@ -34,9 +35,13 @@ class Cityscapes(FileDataset):
     labelled_splits = ("train", "val")
     counts = MappingProxyType({"train": 2975, "val": 500, "test": 1525})
     official_size = (1024, 2048)
-    url = "https://www.cityscapes-dataset.com"
+    url = "https://www.cityscapes-dataset.com/downloads/"
     paper = "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, arXiv 1604.01685"
     licence = "non-commercial; terms with the download"
+    archives = (
+        Archive("leftImg8bit_trainvaltest.zip", ("leftImg8bit",), ("train", "val", "test")),
+        Archive("gtFine_trainvaltest.zip", ("gtFine",), ("train", "val")),
+    )
 
     def _scan(self, root: Path) -> list[Entry]:
         images_at = root / "leftImg8bit" / self.split

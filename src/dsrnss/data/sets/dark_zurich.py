@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from dsrnss.data.archives import Archive
 from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import find_labels, given_file, listing, read_lines, require
@@ -16,6 +17,7 @@ from dsrnss.errors import ConfigError, DataError, did_you_mean
 ENDING = "_rgb_anon.png"
 TIMES = ("night", "twilight")
 PAIRS_PATTERN = "**/*_ref_day.csv"
+_SERVER = "https://data.vision.ee.ethz.ch/csakarid/shared/GCMA_UIoU"
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,23 @@ class DarkZurich(FileDataset):
     url = "https://www.trace.ethz.ch/publications/2019/GCMA_UIoU"
     paper = "Sakaridis et al., Guided Curriculum Model Adaptation and Uncertainty-Aware Evaluation, arXiv 1901.05946"
     licence = "non-commercial; terms with the download"
+    archives = (
+        Archive(
+            "Dark_Zurich_train_anon.zip",
+            ("rgb_anon/train", "corresp/train"),
+            ("train",),
+            (f"{_SERVER}/Dark_Zurich_train_anon.zip",),
+        ),
+        Archive(
+            "Dark_Zurich_val_anon.zip", ("rgb_anon/val", "gt/val"), ("val",), (f"{_SERVER}/Dark_Zurich_val_anon.zip",)
+        ),
+        Archive(
+            "Dark_Zurich_test_anon_withoutGt.zip",
+            ("rgb_anon/test",),
+            ("test",),
+            (f"{_SERVER}/Dark_Zurich_test_anon_withoutGt.zip",),
+        ),
+    )
     benchmark = Benchmark("Dark Zurich", (LABELS, DECLARED, CONFIDENCE), (151,), official_size)
 
     def __init__(

@@ -12,6 +12,7 @@ from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import given_file, read_lines, require
 from dsrnss.data.location import hint, nearest
 from dsrnss.data.sets.label_files import LABELS_FILE, read_label_space
+from dsrnss.data.zipped import ZippedPath
 from dsrnss.errors import ConfigError, DataError, DatasetNotFoundError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.paths import expanded
@@ -182,12 +183,12 @@ class Folder(FileDataset):
 
     def _listed_references(self, root: Path, images: Mapping[str, Path], file: Path) -> dict[str, Path]:
         pictures, days = root / self.folders["images"], root / self.folders["refs"]
-        shown = {str(path.with_suffix("")): stem for stem, path in images.items()}
+        shown = {path.with_suffix(""): stem for stem, path in images.items()}
         references, missing = {}, []
         pairs, listed = read_pairs(file), dict[Path, dict[str, Path]]()
         for image, reference in pairs:
             stem = next((shown[k] for k in _spellings(image, root, pictures) if k in shown), None)
-            day = next((p for k in _spellings(reference, root, days) if (p := _with_any_ending(Path(k), listed))), None)
+            day = next((p for k in _spellings(reference, root, days) if (p := _with_any_ending(k, listed))), None)
             missing += [name for name, found in ((image, stem), (reference, day)) if found is None]
             if stem is not None and day is not None:
                 references[stem] = day
@@ -212,6 +213,10 @@ def by_stem(folder: Path) -> dict[str, Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Pictures below a folder, those behind links included; a link to a folder above itself is not followed."""
+    if isinstance(folder, ZippedPath):
+        found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+        yield from (path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+        return
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place)
         folders[:] = [
@@ -256,11 +261,11 @@ def _named(images: str, labels: str, refs: str) -> dict[str, str]:
     return {"images": images, "labels": labels, "refs": refs}
 
 
-def _spellings(name: str, root: Path, folder: Path) -> list[str]:
+def _spellings(name: str, root: Path, folder: Path) -> list[Path]:
     """Paths that a name may mean, without their endings."""
     path = expanded(name)
     bare = path.with_suffix("") if path.suffix.lower() in PICTURES else path
-    return [str(root / bare), str(folder / bare)]
+    return [root / bare, folder / bare]
 
 
 def _with_any_ending(path: Path, listed: dict[Path, dict[str, Path]]) -> Path | None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from dsrnss.errors import ConfigError, DataError, did_you_mean
 from dsrnss.labels import CoOccurrence, LabelSpace
+from dsrnss.paths import expanded
 from dsrnss.strict_yaml import load
 
 LABELS_FILE = "labels.yaml"
@@ -30,7 +31,7 @@ def read_label_space(path: str | Path) -> LabelSpace:
     Raises:
         DataError: If the file is missing or something in it is wrong, naming it.
     """
-    path = Path(path)
+    path = expanded(path)
 
     def fail(problem: str) -> DataError:
         return DataError(f"'{path}': {problem}")

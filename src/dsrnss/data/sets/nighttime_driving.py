@@ -3,10 +3,12 @@
 from pathlib import Path
 from types import MappingProxyType
 
+from dsrnss.data.archives import Archive
 from dsrnss.data.files import Entry, FileDataset
 from dsrnss.data.listing import find_labels, listing
 
 IMAGE_ENDING = "_leftImg8bit.png"
+_FILE = "data.vision.ee.ethz.ch/daid/NighttimeDriving/NighttimeDrivingTest.zip"
 
 
 class NighttimeDriving(FileDataset):
@@ -25,6 +27,14 @@ class NighttimeDriving(FileDataset):
     url = "http://people.ee.ethz.ch/~daid/NightDriving"
     paper = "Dai and Van Gool, Dark Model Adaptation: Semantic Image Segmentation from Daytime to Nighttime, 1810.02575"
     licence = "non-commercial; terms with the download"
+    archives = (
+        Archive(
+            "NighttimeDrivingTest.zip",
+            ("leftImg8bit", "gtCoarse_daytime_trainvaltest"),
+            ("test",),
+            (f"https://{_FILE}", f"http://{_FILE}"),
+        ),
+    )
 
     def _scan(self, root: Path) -> list[Entry]:
         pictures = root / "leftImg8bit" / "test" / "night"

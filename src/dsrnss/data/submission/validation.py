@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.console import counted
+from dsrnss.data.archives import open_archive
 from dsrnss.data.benchmark import CONFIDENCE, DECLARED, LABELS, Benchmark
 from dsrnss.data.submission.archive import benchmark, detect, faulty_values
-from dsrnss.errors import DataError, ImageError
+from dsrnss.errors import ImageError
 from dsrnss.labels import IGNORE_INDEX
 from dsrnss.pictures import load
 
@@ -57,13 +58,7 @@ def validate_submission(
         ConfigError: If there is no such kind.
         DataError: If the file is missing or no whole zip archive.
     """
-    try:
-        archive = zipfile.ZipFile(path)
-    except FileNotFoundError as error:
-        raise DataError(f"File not found: '{path}'.") from error
-    except Exception as error:  # zipfile raises whatever it stumbles over
-        raise DataError(f"'{path}' is no whole zip archive ({error}): make it again.") from error
-    with archive:
+    with open_archive(path, "make it again") as archive:
         return _validate(archive, kind, expected, progress, complete=complete)
 
 

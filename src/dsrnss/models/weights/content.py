@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from dsrnss.downloading import BLANK, is_page
 from dsrnss.errors import CheckpointError
 
 Kind = Literal["zip", "pickle", "safetensors"]
@@ -15,7 +16,6 @@ WEIGHTS = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")
 
 _AGAIN = "Copy or download it again."
 _START = 512
-_BLANK = b"\xef\xbb\xbf \t\r\n"
 _LARGEST_HEADER = 100_000_000
 """Bytes of a safetensors header, the limit of its format."""
 _MARKS: tuple[tuple[bytes, str, str], ...] = (
@@ -111,8 +111,8 @@ def _tell_foreign(path: Path, start: bytes) -> Told:
     for mark, reason, cure in _MARKS:
         if start.startswith(mark):
             return Told(None, reason, cure)
-    text = start.lstrip(_BLANK)
-    if _is_page(start):
+    text = start.lstrip(BLANK)
+    if is_page(start):
         return Told(None, *_PAGE)
     if start[257:262] == b"ustar":
         return _tell_tar(path)
@@ -123,16 +123,6 @@ def _tell_foreign(path: Path, start: bytes) -> Told:
     if text.startswith((b"{", b"[")):
         return Told(None, "it is a text in JSON, not tensors", "Give the file of weights beside it.")
     return Told(None, f"it begins with {start[:16]!r}, not as torch files do")
-
-
-def is_page(path: Path) -> bool:
-    """Whether a file is a web page, as servers send in the place of what they do not give."""
-    with path.open("rb") as file:
-        return _is_page(file.read(_START))
-
-
-def _is_page(start: bytes) -> bool:
-    return start.lstrip(_BLANK).lower().startswith((b"<!doctype html", b"<html", b"<head", b"<?xml"))
 
 
 def _tell_tar(path: Path) -> Told:

@@ -232,7 +232,8 @@ def _bare(state: State, source: str) -> Contents:
         raise CheckpointError(
             f"'{source}' has the layout of no network that is known here: its {len(names)} tensors are named {shown}, "
             "... Known are checkpoints of dsrnss and of the authors, SegFormer and MiT of NVIDIA, mmsegmentation and "
-            "Hugging Face, ResNet of torchvision and OpenMMLab, VGG-16 and UAWarpC."
+            "Hugging Face, ResNet of torchvision and OpenMMLab, VGG-16 and UAWarpC. Of a file of timm's the model must "
+            "be named: `--encoder timm/NAME`, or `network.backbone` of an experiment."
         )
     if found == LITE0:
         return Contents(found, lite0_state(state, left_out), left_out)

@@ -29,7 +29,7 @@ from dsrnss.models.weights.formats import ALIGNER_VGG, PARTS, Contents, check_wh
 from dsrnss.models.weights.reading import State
 from dsrnss.models.weights.registry import REGISTRY
 from dsrnss.models.weights.resolving import resolve
-from dsrnss.models.weights.timm_layout import encoder_weights
+from dsrnss.models.weights.timm_layout import encoder_weights, wanted
 from dsrnss.models.weights.unwrapping import Which
 from dsrnss.paths import expanded
 from dsrnss.writing import write_atomically
@@ -189,8 +189,7 @@ def load_backbone(backbone: nn.Module, path: str | Path, strict: bool = True, wh
 
 def _load_encoder(encoder: TimmEncoder, path: str | Path, strict: bool, which: Which) -> Account:
     state, left_out = encoder_weights(encoder, path, which)
-    # no file of timm's has the pyramid: it keeps its weights
-    own = {key: value for key, value in encoder.state_dict().items() if key in state or key.startswith("model.")}
+    own = wanted(encoder, state)
     account = _fill(encoder, state, own, str(path), left_out, strict, f"the backbone timm/{encoder.name}")
     _log.info("%s", account)
     return account

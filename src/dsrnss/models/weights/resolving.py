@@ -5,10 +5,11 @@ import logging
 import re
 from pathlib import Path
 
+from dsrnss.downloading import Source
 from dsrnss.errors import CheckpointError, did_you_mean
-from dsrnss.models.weights.content import WEIGHTS, is_page
+from dsrnss.models.weights.content import WEIGHTS
 from dsrnss.models.weights.download import cached, check, fetch
-from dsrnss.models.weights.registry import REGISTRY, Entry, Source
+from dsrnss.models.weights.registry import REGISTRY, Entry
 from dsrnss.paths import cache_folder
 
 LOCAL_FOLDER = Path("pretrained_models")
@@ -87,12 +88,6 @@ def fetch_address(url: str) -> Path:
     entry = Entry(url, "weights at an address", "", (source,))
     here = cached(entry) is not None
     path = fetch(entry)
-    if is_page(path):
-        path.unlink()
-        raise CheckpointError(
-            f"'{url}' is a web page (HTML), not a file of weights: give the address of the file itself (on Hugging "
-            "Face .../resolve/..., not .../blob/...)."
-        )
     if not here:
         _log.info("No checksum is known for '%s': there is nothing to compare what was downloaded with.", url)
     return path

@@ -1,5 +1,6 @@
 """Weights for encoders of timm: from timm's hub and from files of its layout."""
 
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -48,6 +49,21 @@ def encoder_weights(encoder: TimmEncoder, path: str | Path, which: Which) -> tup
         if others := contents.part(part):
             left_out[part] = len(others)
     return contents.part("backbone"), left_out
+
+
+def wanted(encoder: TimmEncoder, state: State) -> State:
+    """The encoder's tensors that a file must fill: no file of timm's has the pyramid, which keeps its weights."""
+    return {key: value for key, value in encoder.state_dict().items() if key in state or key.startswith("model.")}
+
+
+def architecture_of(path: Path) -> str | None:
+    """The model that a folder downloaded from the hub is of, as its config.json names it for timm; None of others."""
+    try:
+        values = json.loads((path / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    name = values.get("architecture") if isinstance(values, dict) else None
+    return f"timm/{name}" if isinstance(name, str) else None
 
 
 def from_hub(encoder: TimmEncoder) -> State:

@@ -8,12 +8,7 @@ from typing import Any
 
 import lightning as L
 
-FOLLOWED = {
-    "source loss": "train/loss_source",
-    "mixed loss": "train/loss_mixed",
-    "pseudo-labels right": "pseudo/accuracy_refined",
-    "pseudo-labels trusted": "pseudo/share",
-}
+from dsrnss.reporting.logs import FOLLOWED
 
 
 class History(L.Callback):

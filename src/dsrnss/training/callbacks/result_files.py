@@ -1,4 +1,4 @@
-"""What `dsrnss test` leaves behind: JSON, CSV and two pictures for each set that was measured."""
+"""What `dsrnss test` leaves behind: JSON, CSV and pictures for each set that was measured, and a page of all."""
 
 import csv
 import io
@@ -14,14 +14,25 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
-from dsrnss.errors import OutputError
+from dsrnss.data.datamodule import AdaptationDataModule
+from dsrnss.detail import Detail
+from dsrnss.errors import OutputError, RunError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import Scores
 from dsrnss.paths import expanded
+from dsrnss.reporting.content import Panel
+from dsrnss.reporting.numbers import as_json
 from dsrnss.reporting.result_plots import draw_bars, draw_confusion
+from dsrnss.reporting.runs import read_run
+from dsrnss.reporting.runs_page import write_runs_page
+from dsrnss.reporting.scenes import write_scene
 from dsrnss.reporting.tables import print_scores
+from dsrnss.training.evaluation import predict
 from dsrnss.writing import atomic, prepare_folder
 
+PAGE = "report.html"
+EXTREMES = 3
+"""Worst pictures of a set that are kept, and best ones."""
 _log = logging.getLogger(__name__)
 
 _MORE_ROWS = {"mean, classes that occur": "mIoU_present", "UIoU": "UIoU"}
@@ -35,12 +46,14 @@ class ResultFiles(Callback):
 
     Attributes:
         folder: Where the results of the last test are; None before it.
+        page: The page of the run and its results.
         failure: Why they could not be written; the scores are told all the same.
     """
 
     def __init__(self, fallback: Path) -> None:
         self.fallback = fallback
         self.folder: Path | None = None
+        self.page: Path | None = None
         self.failure: OutputError | None = None
         self._place: Path | None = None
 
@@ -68,11 +81,54 @@ class ResultFiles(Callback):
         }
         folder = self._place or results_folder(checkpoint, self.fallback)
         try:
-            for name, scores in results.items():
-                write_results(folder, name, scores, space, about)
+            for number, (name, scores) in enumerate(results.items()):
+                scenes = _scenes(trainer, pl_module, folder, name, scores)
+                write_results(folder, name, scores, space, {**about, "number": number, "scenes": scenes})
+            self.page = write_page_of_test(folder)
             self.folder = folder
         except OutputError as error:
             self.failure = error
+
+
+def _scenes(
+    trainer: Trainer, pl_module: LightningModule, folder: Path, name: str, scores: Scores
+) -> list[dict[str, Any]]:
+    """Store the worst and best pictures of a set, where it is known which those are."""
+    data, network = getattr(trainer, "datamodule", None), getattr(pl_module, "predictor", None)
+    if scores.detail is None or network is None or not isinstance(data, AdaptationDataModule):
+        return []
+    dataset, space = data.test[name], data.source.label_space
+    worst, best = scores.detail.extremes(EXTREMES)
+    ranked = [
+        (f"{kind} {place}", one)
+        for kind, some in (("worst", worst), ("best", best))
+        for place, one in enumerate(some, 1)
+    ]
+    labels = predict(network, dataset, [one.index for _, one in ranked], pl_module.device)
+    found = []
+    for (rank, one), prediction in zip(ranked, labels, strict=True):
+        sample = dataset[one.index]
+        image = sample["image"].permute(1, 2, 0).numpy()
+        panel = Panel(one.name, image, sample["label"].numpy(), {"Prediction": prediction})
+        stem = f"{_stem(name)}_scenes/{rank.replace(' ', '_')}"
+        found.append(write_scene(folder, stem, panel, rank, one.mean_iou, space))
+    return found
+
+
+def write_page_of_test(folder: Path) -> Path:
+    """Write `report.html` into a folder of results: of the run whose checkpoint was tested, if it is beside it.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    page = folder / PAGE
+    try:
+        run = read_run(folder.parents[1], folder)
+        write_runs_page([run if run.curves else read_run(folder)], page)
+    except RunError as error:  # the logs of another version, say; the results are sound
+        _log.warning("the page shows the results alone: %s", error)
+        write_runs_page([read_run(folder)], page)
+    return page
 
 
 def writable_folder(folder: Path, fallback: Path) -> Path:
@@ -105,7 +161,9 @@ def results_folder(checkpoint: str | None, fallback: Path) -> Path:
 def write_results(
     folder: Path, name: str, scores: Scores, space: LabelSpace, about: Mapping[str, Any] | None = None
 ) -> list[Path]:
-    """Write the scores of a set as `NAME.json`, `NAME.csv`, `NAME_iou.png` and `NAME_confusion.png`.
+    """Write the scores of a set as `NAME.json`, `NAME.csv`, `NAME_iou.png`, `NAME_confusion.png`.
+
+    Where each picture was counted by itself, `NAME_images.csv` comes on top.
 
     Args:
         folder: Where to.
@@ -120,7 +178,7 @@ def write_results(
     Raises:
         OutputError: If one cannot be written.
     """
-    stem = name.replace("/", "_")
+    stem = _stem(name)
     files = [expanded(folder) / f"{stem}{ending}" for ending in (".json", ".csv", "_iou.png", "_confusion.png")]
     content = {"set": name, **(about or {}), **as_json(scores, space)}
     with atomic(files[0]) as draft:
@@ -129,28 +187,26 @@ def write_results(
         draft.write_text(as_csv(scores, space), encoding="utf-8")
     draw_bars(files[2], name, scores, space)
     draw_confusion(files[3], name, scores, space)
+    if scores.detail is not None:
+        files.append(expanded(folder) / f"{stem}_images.csv")
+        with atomic(files[-1]) as draft:
+            draft.write_text(_images_csv(scores.detail), encoding="utf-8")
     return files
 
 
-def as_json(scores: Scores, space: LabelSpace) -> dict[str, Any]:
-    """Means, IoU of each class (null: neither in the truth nor predicted) and the confusion matrix, truth x prediction.
+def _stem(name: str) -> str:
+    """The beginning of the names of the files of a set."""
+    return name.replace("/", "_")
 
-    Args:
-        scores: What was measured.
-        space: Names of the classes.
-    """
 
-    def by_class(values: Any) -> dict[str, float | None]:
-        return {name: _number(value) for name, value in zip(space.names, values, strict=True)}
-
-    uncertain = {} if scores.uiou is None else {"UIoU_per_class": by_class(scores.uiou)}
-    return {
-        "scores": {name: _number(value) for name, value in scores.summary().items()},
-        "IoU": by_class(scores.iou),
-        **uncertain,
-        "classes": list(space.names),
-        "confusion": scores.confusion.tolist(),
-    }
+def _images_csv(detail: Detail) -> str:
+    """A row for each picture, in the order of the set."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["name", "brightness", "mIoU", "pixel_accuracy"])
+    for one in detail.images:
+        table.writerow([one.name, f"{one.brightness:.2f}", _cell(one.mean_iou), _cell(one.accuracy)])
+    return text.getvalue()
 
 
 def as_csv(scores: Scores, space: LabelSpace) -> str:
@@ -181,10 +237,6 @@ def print_results(console: Console, results: Mapping[str, Scores], space: LabelS
         if any(key in summary for summary in summaries.values())
     }
     print_scores(console, results, space, more)
-
-
-def _number(value: Any) -> float | None:
-    return None if math.isnan(value) else float(value)
 
 
 def _cell(value: Any) -> str:
