@@ -1,4 +1,4 @@
-# make demo | test | lint | clean. Every target makes .venv first; the second time that costs nothing.
+# make demo | test | lint | docs | clean. Every target makes .venv first; the second time that costs nothing.
 #
 #   make PYTHON=python3.12          another Python
 #   make CONSTRAINTS=/dev/null      the newest releases instead of the pinned pair of torch and torchvision
@@ -14,7 +14,7 @@ READY       := $(VENV)/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint format clean venv
+.PHONY: demo test lint format docs clean venv
 .DEFAULT_GOAL := demo
 
 venv: $(READY)
@@ -40,6 +40,9 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

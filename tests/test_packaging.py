@@ -44,6 +44,7 @@ class TestWheel:
         assert "License-Expression: Apache-2.0" in metadata
         assert re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE) == [
             "dev",
+            "docs",
             "onnx",
             "serve",
             "timm",
