@@ -203,7 +203,7 @@ def test_evaluation_batches_are_whole_pictures_of_named_sets(toy):
     assert list(data.val) == ["night", "day"]
     night, day = data.val_dataloader()
     batch = next(iter(night))
-    assert set(batch) == {"image", "label", "name", "size"} and batch["image"].shape == (1, 3, 40, 60)
+    assert set(batch) == {"image", "index", "label", "name", "size"} and batch["image"].shape == (1, 3, 40, 60)
     assert [b["name"] for b in day] == [["toy_0"], ["toy_1"]]
 
 

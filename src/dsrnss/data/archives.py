@@ -8,11 +8,14 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from dsrnss.data.parallel import Progress
 from dsrnss.downloading import size_in_words
 from dsrnss.errors import DataError, OutputError
 from dsrnss.writing import atomic, output_error
+
+if TYPE_CHECKING:
+    from dsrnss.data.parallel import Progress
 
 _LARGEST_RATIO, _SMALL = 30, 10**8
 """Unpacked bytes for each byte of an archive, and a number of bytes that is no danger: pictures hardly shrink."""
@@ -137,7 +140,7 @@ def _wrapping(members: Sequence[Member], folders: Sequence[str]) -> tuple[str | 
     return None, ""
 
 
-def unpack(path: Path, kind: Archive, root: Path, progress: Progress) -> int:
+def unpack(path: Path, kind: Archive, root: Path, progress: "Progress") -> int:
     """Unpack an archive into the folder of its set, file by file; what is there already is not written again.
 
     Each file appears whole or not at all, and its CRC-32 is checked before: a run that was killed goes on where it was.

@@ -20,7 +20,8 @@ class ConvModule(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, H, W)."""
-        if torch.is_grad_enabled() or self.bn.training:
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if torch.is_grad_enabled() or self.bn.training or tracing:
             return self.activate(self.conv(features))
         return F.relu_(_folded(self.conv, self.bn, features))
 
