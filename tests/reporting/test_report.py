@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from pages import Page
+from report_pages import Page
 
 from dsrnss.errors import ConfigError, OutputError
 from dsrnss.metrics import LabelFree

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from left import leave_results, leave_run, measured
-from pages import Page
+from report_pages import Page
 
 from dsrnss.errors import RunError
 from dsrnss.labels import CITYSCAPES, LabelSpace
