@@ -64,17 +64,18 @@ def quantize(source: Path, out: Path, segmenter: Segmenter, pictures: Iterable[I
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with quiet(segmenter.segmentor), atomic(out) as draft, tempfile.TemporaryDirectory() as folder:
+    with atomic(out) as draft, tempfile.TemporaryDirectory() as folder:
         plain, whole = (str(Path(folder) / name) for name in ("plain.onnx", "int8.onnx"))
-        quant_pre_process(str(source), plain, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            plain,
-            whole,
-            _Reader(segmenter.scaled(picture) for picture in pictures),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            op_types_to_quantize=_OPERATORS,
-        )
+        with quiet(segmenter.segmentor):
+            quant_pre_process(str(source), plain, skip_symbolic_shape=True)
+            quantization.quantize_static(
+                plain,
+                whole,
+                _Reader(segmenter.scaled(picture) for picture in pictures),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                op_types_to_quantize=_OPERATORS,
+            )
         model = onnx.load(whole)
         onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(description(segmenter, "int8"))})
         onnx.save(model, str(draft))
