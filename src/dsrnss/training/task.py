@@ -24,6 +24,7 @@ from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
 from dsrnss.models.weights.unwrapping import Which
 from dsrnss.training.allocator import keep_freed_memory
+from dsrnss.training.callbacks.process_state import ProcessState
 from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState
 from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
@@ -181,8 +182,8 @@ class AdaptationTask(L.LightningModule):
     # --- training -----------------------------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """The exact random state, and the pseudo-labels' accuracy, unless the trainer has such callbacks."""
-        own: list[L.Callback] = [RandomState(), PseudoAccuracy(self.label_space)]
+        """Random state, the pseudo-labels' accuracy and the state of each process, unless the trainer has such."""
+        own: list[L.Callback] = [RandomState(), PseudoAccuracy(self.label_space), ProcessState()]
         given = {type(callback) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
         return [callback for callback in own if type(callback) not in given]
 
@@ -206,13 +207,8 @@ class AdaptationTask(L.LightningModule):
         """Read the weights, the scale and, if they are asked for, frequencies and places of the classes of the source.
 
         Raises:
-            ConfigError: If several processes would skip batches, or the data cannot tell what is asked of its classes.
+            ConfigError: If the data cannot tell what is asked of its classes.
         """
-        if self.guard.on_nonfinite == "skip" and self.trainer.world_size > 1:
-            # one that skips would leave the others waiting for it
-            raise ConfigError(
-                f"model.on_nonfinite: skip works in one process, not in {self.trainer.world_size} together: use stop."
-            )
         if self.device.type == "cpu":
             keep_freed_memory()
         self._read_initial_weights()
