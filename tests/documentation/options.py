@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ def check(words: Sequence[str]) -> None:
         UsageError: If a word of it is wrong.
     """
     words = list(words[1:] if words[0] in BEFORE else words)
+    words = [*dropwhile(lambda word: word.startswith("--"), words)]  # of srun
+    if words[:1] == ["torchrun"]:
+        words = words[words.index("-m") + 1 :]
     if not words:
         return
     program, rest = words[0], words[1:]

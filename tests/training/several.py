@@ -213,15 +213,14 @@ def hang(folder: Path, together: dict[str, Any]) -> dict[str, Any]:
     """Train until something ends it, watched by the others."""
     import lightning as L
 
+    from dsrnss.errors import TrainingError
     from dsrnss.training import peers
 
     class Tell(L.Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             (folder / f"step_{trainer.global_rank}").write_text(str(os.getpid()))
-            if trainer.global_rank == 1 and (folder / "sleep").exists():
-                import time
-
-                time.sleep(1000)  # as inside an exchange of NCCL that nobody answers
+            if trainer.global_rank == 1 and (folder / "fail").exists():
+                raise TrainingError("the second one cannot go on")
 
     peers.SILENT = int(os.environ.get("SILENT", "5"))
     watch = peers.Peers()

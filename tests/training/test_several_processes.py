@@ -160,10 +160,9 @@ def _wait_for_steps(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _end_of(process: subprocess.Popen[str]) -> tuple[int, str, float]:
-    began = time.monotonic()
+def _end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
     _, err = process.communicate(timeout=60)
-    return process.returncode, err, time.monotonic() - began
+    return process.returncode, err
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -171,8 +170,17 @@ def test_no_process_outlives_another(tmp_path: Path, victim: int) -> None:
     processes = several.start(tmp_path, "hang")
     _wait_for_steps(tmp_path)
     os.kill(processes[victim].pid, signal.SIGKILL)
-    code, err, _ = _end_of(processes[1 - victim])
+    code, err = _end_of(processes[1 - victim])
     assert code not in (0, -signal.SIGKILL), err
+
+
+def test_an_error_in_one_ends_both(tmp_path: Path) -> None:
+    processes = several.start(tmp_path, "hang")
+    _wait_for_steps(tmp_path)
+    (tmp_path / "fail").touch()
+    found = [_end_of(process) for process in processes]
+    assert all(code not in (0, -signal.SIGKILL) for code, _ in found)
+    assert "the second one cannot go on" in found[1][1]
 
 
 def test_a_process_that_hangs_ends_the_others(tmp_path: Path) -> None:
@@ -180,9 +188,9 @@ def test_a_process_that_hangs_ends_the_others(tmp_path: Path) -> None:
     processes = several.start(tmp_path, "hang")
     _wait_for_steps(tmp_path)
     processes[1].send_signal(signal.SIGSTOP)
-    code, err, _ = _end_of(processes[0])
+    code, err = _end_of(processes[0])
     assert code == 1 and "process 2 of 2 gives no sign of life" in err
     assert "What is saved is whole" in err
     processes[1].send_signal(signal.SIGCONT)
-    code, err, _ = _end_of(processes[1])
+    code, err = _end_of(processes[1])
     assert code not in (0, -signal.SIGKILL), err

@@ -25,8 +25,9 @@ from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.panels import ImagePanels
 from dsrnss.training.callbacks.predictions import PredictionWriter
 from dsrnss.training.callbacks.stopping import StopOnSignal
+from dsrnss.training.checkpoints import is_main_process
 from dsrnss.training.peers import Peers
-from dsrnss.training.processes import highest, is_main_process
+from dsrnss.training.processes import highest
 from dsrnss.writing import prepare_folder
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -271,9 +272,8 @@ class ExperimentCLI(LightningCLI):
                     callback.count_all()
             if self.command == "fit":
                 every = self.config["checkpoint"]["every_n_train_steps"]
-                last = self.last_checkpoint
-                saved = last is not None and last.is_file() and every and self.trainer.global_step % every == 0
-                if highest(int(not saved)):  # all save, or none
+                there = (last := self.last_checkpoint) is not None and last.is_file()
+                if highest(int(not (there and every and self.trainer.global_step % every == 0))):  # all save, or none
                     self.save()
 
     def save(self) -> None:

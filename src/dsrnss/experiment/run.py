@@ -7,7 +7,7 @@ from dsrnss.experiment import remarks
 from dsrnss.experiment.cli import build
 from dsrnss.experiment.failures import typed_failures
 from dsrnss.training.callbacks.stopping import Stopped
-from dsrnss.training.processes import is_main_process
+from dsrnss.training.checkpoints import is_main_process
 
 
 def main(argv: Sequence[str]) -> int:

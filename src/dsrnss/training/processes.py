@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import distributed
 
 from dsrnss.collectives import together
@@ -26,11 +25,6 @@ def end_group_at_exit() -> None:
 def _end_group() -> None:
     if distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def is_main_process() -> bool:
-    """Whether this is the first process of a run, which writes its files; known before the processes meet."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def host_group() -> Any:
