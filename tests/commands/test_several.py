@@ -70,7 +70,7 @@ def _alive(group: int) -> bool:
 
 @pytest.mark.slow
 class TestFit:
-    def test_torchrun_and_the_launcher_train_alike_and_exactly_go_on(self, tmp_path: Path) -> None:
+    def test_torchrun_and_the_launcher_train_alike(self, tmp_path: Path) -> None:
         folders = [tmp_path / "launcher", tmp_path / "torchrun"]
         for folder in folders:
             folder.mkdir()
