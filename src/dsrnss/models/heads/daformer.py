@@ -1,11 +1,21 @@
 """The DAFormer head (arXiv 2111.14887, section 4.2): all four stages fused by a context-aware ASPP."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from dsrnss.models.heads.layers import ConvModule, LinearEmbedding, initialise_classifier, resize_to_first
+from dsrnss.models.heads.layers import (
+    ConvModule,
+    LinearEmbedding,
+    computed_again,
+    has_plain_norms,
+    initialise_classifier,
+    resize_to_first,
+)
+from dsrnss.models.heads.streaming import StreamedASPP
 
 DILATIONS = (6, 12, 18)
 
@@ -19,9 +29,21 @@ class DepthwiseSeparableConvModule(nn.Module):
         self.pointwise_conv = ConvModule(in_channels, out_channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, out_channels, H, W)."""
+        """(B, C, H, W) -> (B, out_channels, H, W); the map between both is not kept for the backward pass."""
+        if not (self.training and torch.is_grad_enabled() and has_plain_norms(self)) or torch.compiler.is_compiling():
+            return self._both(features)
+        out: Tensor = checkpoint(
+            self._both, features, use_reentrant=False, preserve_rng_state=False, context_fn=_contexts
+        )
+        return out
+
+    def _both(self, features: Tensor) -> Tensor:
         out: Tensor = self.pointwise_conv(self.depthwise_conv(features))
         return out
+
+
+def _contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), computed_again()
 
 
 class ASPP(nn.Module):
@@ -72,5 +94,14 @@ class DAFormerHead(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
         embedded = [layer(f) for layer, f in zip(self.embed_layers.values(), features, strict=True)]
-        logits: Tensor = self.conv_seg(self.dropout(self.fuse_layer(torch.cat(resize_to_first(embedded), dim=1))))
+        if self._streams:
+            fused = StreamedASPP(self.fuse_layer, embedded)()
+        else:
+            fused = self.fuse_layer(torch.cat(resize_to_first(embedded), dim=1))
+        logits: Tensor = self.conv_seg(self.dropout(fused))
         return logits
+
+    @property
+    def _streams(self) -> bool:
+        """Whether a teacher looks: many images, no gradient, batch norms by the statistics of the batch."""
+        return self.fuse_layer.bottleneck.bn.training and not torch.is_grad_enabled() and has_plain_norms(self)
