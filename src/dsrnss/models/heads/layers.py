@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsrnss.models.onednn import pointwise
+
 
 class ConvModule(nn.Module):
     """Convolution without bias, batch norm, ReLU."""
@@ -36,8 +38,10 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None
     scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    weight = conv.weight * scale[:, None, None, None]
-    return F.conv2d(features, weight, norm.bias - mean * scale, conv.stride, conv.padding, conv.dilation, conv.groups)
+    weight, bias = conv.weight * scale[:, None, None, None], norm.bias - mean * scale
+    if conv.kernel_size == (1, 1) and conv.groups == 1:
+        return pointwise(features, weight, bias)
+    return F.conv2d(features, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 def _normalised(norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
@@ -70,7 +74,7 @@ class LinearEmbedding(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, channels, H, W)."""
         # As a 1x1 convolution it keeps the memory layout of the map: twice as fast on the CPU in channels_last.
-        return F.conv2d(features, self.proj.weight[..., None, None], self.proj.bias)
+        return pointwise(features, self.proj.weight[..., None, None], self.proj.bias)
 
 
 def initialise_classifier(layer: nn.Conv2d) -> None:
@@ -78,6 +82,30 @@ def initialise_classifier(layer: nn.Conv2d) -> None:
     nn.init.normal_(layer.weight, std=0.01)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def embedded_pointwise(
+    weights: Sequence[Tensor], layers: Sequence[LinearEmbedding], features: Sequence[Tensor]
+) -> Tensor:
+    """A 1x1 convolution of embedded maps that are resized to the first, without making any of them.
+
+    It is the sum of the resized convolutions, and two linear layers in a row are one.
+
+    Args:
+        weights: The convolution's (C_out, channels) for each map.
+        layers: Which embed the maps.
+        features: (B, C_i, H_i, W_i), finest first.
+
+    Returns:
+        (B, C_out, H_0, W_0).
+    """
+    finest, *others = resize_to_first(
+        [
+            pointwise(f, (weight @ layer.proj.weight)[..., None, None], weight @ layer.proj.bias)
+            for weight, layer, f in zip(weights, layers, features, strict=True)
+        ]
+    )
+    return sum(others, finest)
 
 
 def resize_to_first(maps: Sequence[Tensor]) -> list[Tensor]:
