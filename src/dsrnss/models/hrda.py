@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrnss.errors import ConfigError
+from dsrnss.models.batching import in_batches
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.contract import channels_of
 from dsrnss.models.grid import divided_up
@@ -25,8 +26,6 @@ HEAD_STRIDE = 4
 """Pixels a position of the logits."""
 OFFSET_STEP = 2 * HEAD_STRIDE
 """Detail crops begin at multiples of this many pixels, so that they lie on the grid of the context's logits."""
-PIXELS_AT_ONCE = 2**19
-"""Detail crops of a prediction go through the network in batches of about this many pixels: memory stays bounded."""
 
 
 def detail_offset(size: tuple[int, int], generator: torch.Generator, *, official: bool = False) -> tuple[int, int]:
@@ -140,19 +139,13 @@ class HRDA(Segmentor):
         else:
             features = self.encode(images)
             logits = self._logits(features, crops[0])
-            details = [detail for chosen in _batches(crops) for detail in self._details(chosen)]
+            details = [*in_batches(lambda views: self._logits(self.features_of(views), crops[0]), crops)]
         pasted = _paste(details, offsets, _double(logits.shape))
         attention = self._attention([feature[: len(detailed)] for feature in features])
         fused = _fuse(logits[: len(detailed)], pasted, attention)
         if len(detailed) < len(images):
             fused = torch.cat((fused, _enlarged(logits[len(detailed) :])))
         return SegmentorOutput(fused, features)
-
-    def _details(self, crops: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Logits of each of some crops, which pass the network at once."""
-        logits = self._logits(self.features_of(torch.cat(list(crops))), crops[0])
-        parts: tuple[Tensor, ...] = logits.unflatten(0, (len(crops), -1)).unbind()
-        return parts
 
     def _logits(self, features: list[Tensor], images: Tensor) -> Tensor:
         logits = self.logits_of(features)
@@ -165,13 +158,6 @@ class HRDA(Segmentor):
 
     def _attention(self, features: Sequence[Tensor]) -> Tensor:
         return torch.sigmoid(self.hrda_scale_attention(features))
-
-
-def _batches(crops: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    # a graph that is to take every size cannot count: all at once
-    count = len(crops) if torch.compiler.is_compiling() else max(PIXELS_AT_ONCE // crops[0][:, 0].numel(), 1)
-    for start in range(0, len(crops), count):
-        yield crops[start : start + count]
 
 
 def _on_grid(logits: Tensor, images: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dsrnss.models.heads.layers import (
     ConvModule,
     LinearEmbedding,
     computed_again,
+    embedded_pointwise,
     has_plain_norms,
     initialise_classifier,
     resize_to_first,
@@ -59,9 +60,17 @@ class ASPP(nn.Module):
         )
         self.bottleneck = ConvModule(channels * (1 + len(dilations)), channels, 3)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, channels, H, W)."""
-        fused: Tensor = self.bottleneck(torch.cat([module(features) for module in self.aspp_modules], dim=1))
+    def forward(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> Tensor:
+        """Maps (B, C_i, H_i, W_i), finest first, and what embeds each -> (B, channels, H_0, W_0)."""
+        narrow, *wide = self.aspp_modules
+        assert isinstance(narrow, ConvModule)
+        weights = narrow.conv.weight.flatten(1).chunk(len(layers), dim=1)
+        branches = [narrow.activate(embedded_pointwise(weights, layers, features))]
+        embedded = [layer(f) for layer, f in zip(layers, features, strict=True)]
+        maps = torch.cat(resize_to_first(embedded), dim=1)
+        branches += [branch(maps) for branch in wide]
+        del maps  # the largest of all: in evaluation nobody needs it any more
+        fused: Tensor = self.bottleneck(torch.cat(branches, dim=1))
         return fused
 
 
@@ -93,11 +102,12 @@ class DAFormerHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
-        embedded = [layer(f) for layer, f in zip(self.embed_layers.values(), features, strict=True)]
+        layers: list[LinearEmbedding] = list(self.embed_layers.values())  # type: ignore[arg-type]
         if self._streams:
+            embedded = [layer(f) for layer, f in zip(layers, features, strict=True)]
             fused = StreamedASPP(self.fuse_layer, embedded)()
         else:
-            fused = self.fuse_layer(torch.cat(resize_to_first(embedded), dim=1))
+            fused = self.fuse_layer(features, layers)
         logits: Tensor = self.conv_seg(self.dropout(fused))
         return logits
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dsrnss.models.onednn import pointwise
+
 _ALL = slice(None)
 
 
@@ -46,8 +48,10 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None
     scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    weight = conv.weight * scale[:, None, None, None]
-    return F.conv2d(features, weight, norm.bias - mean * scale, conv.stride, conv.padding, conv.dilation, conv.groups)
+    weight, bias = conv.weight * scale[:, None, None, None], norm.bias - mean * scale
+    if conv.kernel_size == (1, 1) and conv.groups == 1:
+        return pointwise(features, weight, bias)
+    return F.conv2d(features, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 _again = threading.local()
@@ -112,7 +116,7 @@ class LinearEmbedding(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, channels, H, W)."""
         # As a 1x1 convolution it keeps the memory layout of the map: twice as fast on the CPU in channels_last.
-        return F.conv2d(features, self.proj.weight[..., None, None], self.proj.bias)
+        return pointwise(features, self.proj.weight[..., None, None], self.proj.bias)
 
 
 def has_plain_norms(module: nn.Module) -> bool:
@@ -125,6 +129,30 @@ def initialise_classifier(layer: nn.Conv2d) -> None:
     nn.init.normal_(layer.weight, std=0.01)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def embedded_pointwise(
+    weights: Sequence[Tensor], layers: Sequence[LinearEmbedding], features: Sequence[Tensor]
+) -> Tensor:
+    """A 1x1 convolution of embedded maps that are resized to the first, without making any of them.
+
+    It is the sum of the resized convolutions, and two linear layers in a row are one.
+
+    Args:
+        weights: The convolution's (C_out, channels) for each map.
+        layers: Which embed the maps.
+        features: (B, C_i, H_i, W_i), finest first.
+
+    Returns:
+        (B, C_out, H_0, W_0).
+    """
+    finest, *others = resize_to_first(
+        [
+            pointwise(f, (weight @ layer.proj.weight)[..., None, None], weight @ layer.proj.bias)
+            for weight, layer, f in zip(weights, layers, features, strict=True)
+        ]
+    )
+    return sum(others, finest)
 
 
 def resize_to_first(maps: Sequence[Tensor]) -> list[Tensor]:

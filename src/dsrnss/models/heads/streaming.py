@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrnss.models.heads.layers import ConvModule, resized
+from dsrnss.models.onednn import pointwise
 
 if TYPE_CHECKING:
     from dsrnss.models.heads.daformer import ASPP
@@ -54,7 +55,7 @@ class StreamedASPP:
         """A 1x1 convolution of resized maps is the sum of the resized convolutions."""
 
         def convolved(weight: Tensor, features: Tensor) -> Tensor:
-            return resized(F.conv2d(features, weight), self.maps[0])
+            return resized(pointwise(features, weight, None), self.maps[0])
 
         for channels, features in self._groups():
             weight = module.conv.weight[:, channels]
@@ -62,7 +63,7 @@ class StreamedASPP:
         return module.activate(self._branch)
 
     def _separable(self, module: nn.Module) -> Tensor:
-        depthwise, pointwise = cast(Iterator[ConvModule], module.children())
+        depthwise, narrow = cast(Iterator[ConvModule], module.children())
 
         def convolved(weight: Tensor, features: Tensor) -> Tensor:
             conv, features = depthwise.conv, resized(features, self.maps[0])
@@ -72,9 +73,9 @@ class StreamedASPP:
             part = self._depthwise[:, : features.shape[1]]
             _by_images(partial(convolved, depthwise.conv.weight[channels]), features, part, False)
             part = depthwise.activate(part, channels)
-            weight = pointwise.conv.weight[:, channels]
-            _by_images(partial(F.conv2d, weight=weight), part, self._branch, channels.start > 0)
-        return pointwise.activate(self._branch)
+            weight = narrow.conv.weight[:, channels]
+            _by_images(partial(pointwise, weight=weight, bias=None), part, self._branch, channels.start > 0)
+        return narrow.activate(self._branch)
 
     def _groups(self) -> Iterator[tuple[slice, Tensor]]:
         """Maps and which channels of their concatenation they are."""
