@@ -5,7 +5,7 @@ Importing this imports no torch: a model in an ONNX file runs without it.
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from dsrnss.errors import CheckpointError, ConfigError, ImageError
-from dsrnss.inference.engine import Engine, Scores
+from dsrnss.inference.engine import Engine, Pictures, Scores
+from dsrnss.inference.labelling import StripLabeller
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
 from dsrnss.models.config import is_whole
@@ -193,24 +194,41 @@ class Segmenter:
         Raises:
             ImageError: If they do not fit in the device's memory.
         """
-        batch = self.scores(pictures, names[0])
-        return [self.labelled(*item) for item in zip(batch, pictures, names, strict=True)]
+        if (window := self.window) is None:
+            batch = self.scores(pictures, names[0])
+            return [self.labelled(*item) for item in zip(batch, pictures, names, strict=True)]
+        with self._memory_told(names[0]):
+            scaled = np.stack([self.scaled(picture) for picture in pictures])
+            labellers = [self.engine.labeller(scaled.shape[1], (image.height, image.width)) for image in pictures]
+            for band in self._averaged(scaled, lambda batch: self.engine.bands(batch, window)):
+                for labeller, scores in zip(labellers, band, strict=True):
+                    labeller.add(scores)
+        return [self._result(*item) for item in zip(labellers, pictures, names, strict=True)]
 
     def scores(self, pictures: Sequence[Image.Image], name: str) -> Scores:
         """The first half of `segment`: (B, C, h, w) logits at the working size, as the engine holds them."""
-        batch = np.stack([self.scaled(picture) for picture in pictures])
         with self._memory_told(name):
-            scores = self.engine.scores(batch, self.window)
-            if not self.flip:
-                return scores
-            mirrored = self.engine.scores(np.ascontiguousarray(batch[:, :, ::-1]), self.window)
-            return self.engine.mixed(scores, self.engine.mirrored(mirrored), 0.5)
+            scaled = np.stack([self.scaled(picture) for picture in pictures])
+            return next(self._averaged(scaled, lambda batch: iter([self.engine.scores(batch, self.window)])))
+
+    def _averaged(self, pictures: Pictures, scores_of: Callable[[Pictures], Iterator[Scores]]) -> Iterator[Scores]:
+        """Scores of pictures (B, h, w, 3), if `flip` says so averaged with those of the mirrored ones."""
+        if not self.flip:
+            yield from scores_of(pictures)
+            return
+        mirrored = scores_of(np.ascontiguousarray(pictures[:, :, ::-1]))
+        for scores, other in zip(scores_of(pictures), mirrored, strict=True):
+            yield self.engine.mixed(scores, self.engine.mirrored(other), 0.5)
 
     def labelled(self, scores: Scores, picture: Image.Image, name: str) -> Segmentation:
         """The second half of `segment`: labels at a picture's own size of its logits (C, h, w)."""
         with self._memory_told(name):
-            labels, confidence = self.engine.label(scores, (picture.height, picture.width))
-        return Segmentation(labels, confidence, self.label_space, picture, name)
+            labeller = self.engine.labeller(scores.shape[-2], (picture.height, picture.width))
+            labeller.add(scores)
+        return self._result(labeller, picture, name)
+
+    def _result(self, labeller: StripLabeller, picture: Image.Image, name: str) -> Segmentation:
+        return Segmentation(labeller.labels, labeller.confidence, self.label_space, picture, name)
 
     @contextmanager
     def _memory_told(self, name: str) -> Iterator[None]:
