@@ -19,7 +19,7 @@ from dsrnss.training.task import AdaptationTask
 
 READERS = ("own.yaml", "my.yaml", "stored.yaml", "run/config.yaml", "RUN/config.yaml")
 """Experiments that a reader has written, or a command before."""
-FREE = ("cd", "cp", "curl", "done", "export", "for", "git", "sbatch", "source", "tensorboard")
+FREE = ("cd", "cp", "curl", "done", "export", "for", "git", "http.server", "npm", "sbatch", "source", "tensorboard")
 """Words that are no program of ours."""
 BEFORE = ("do", "srun")
 """Words that may stand before a program."""
@@ -60,8 +60,10 @@ def check(words: Sequence[str]) -> None:
     if not words:
         return
     program, rest = words[0], words[1:]
-    if program == "python" and rest[0] in ("tools/run.py", "-m"):
-        program, rest = "dsrnss", rest[1:] if rest[0] == "tools/run.py" else rest[2:]
+    if program == "python" and rest[0] == "tools/run.py":
+        program, rest = "dsrnss", rest[1:]
+    elif program == "python" and rest[0] == "-m":
+        program, rest = rest[1], rest[2:]
     if program == "dsrnss":
         _dsrnss(rest)
     elif program == "python":

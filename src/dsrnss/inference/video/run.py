@@ -235,7 +235,7 @@ def _join(work: WorkFolder, files: Mapping[str, str], out: Path, time_base: Frac
         return
     for kind, name in files.items():
         parts = [work.track(number, kind) for number in range(len(work.chunks))]
-        join_chunks(parts, out / name, work.chunks[-1].end, time_base.denominator)
+        join_chunks(parts, out / name, work.chunks[-1].end, time_base)
 
 
 def _record(
