@@ -46,19 +46,24 @@ class TorchEngine(Engine):
         segmentor: The network.
         device: Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: `float32`, `float16` or `bfloat16`.
+        compiled: Whether torch.compile makes code for the network's parts, at their first use.
 
     Raises:
         ConfigError: If there is no such device or precision at all.
-        HardwareError: If this machine does not have the device.
+        HardwareError: If this machine does not have the device, or no compiler for it.
     """
 
     device: torch.device
 
-    def __init__(self, segmentor: Segmentor, device: str | torch.device, precision: str) -> None:
+    def __init__(
+        self, segmentor: Segmentor, device: str | torch.device, precision: str, *, compiled: bool = False
+    ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"Unknown precision '{precision}'.{did_you_mean(precision, PRECISIONS)}")
         self.device, self.precision = find_device(device), precision
         self.segmentor = segmentor.eval().to(self.device)
+        if compiled:
+            _compile(self.segmentor, self.device)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -155,6 +160,27 @@ def find_device(device: str | torch.device) -> torch.device:
     elif found.type not in ("cpu", "mps"):
         raise ConfigError(f"Networks do not run on '{device}' here.{did_you_mean(str(device), _DEVICES)}")
     return found
+
+
+def _compile(segmentor: Segmentor, device: torch.device) -> None:
+    """Compile a network's parts for any size of picture; windows and views stay a matter of Python.
+
+    Raises:
+        HardwareError: If this machine has no compiler.
+    """
+    try:  # what is missing shows only here
+        torch.compile(lambda values: values + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # the compiler raises whatever it stumbles over
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        needed = "a C++ compiler (g++, or the one that CXX names)" if device.type == "cpu" else "Triton"
+        raise HardwareError(
+            f"Nothing can be compiled for {device} here ({reason}): torch.compile needs {needed}. Install it, or leave "
+            "out 'compile'."
+        ) from error
+    # on a CPU, weights that are constants are laid out for oneDNN
+    options = {"freezing": True} if device.type == "cpu" else None
+    for part in segmentor.children():
+        part.compile(dynamic=True, options=options)
 
 
 @torch.inference_mode()

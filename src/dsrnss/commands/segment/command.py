@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         ImageError: If there is none at all.
         OutputError: If the output folder cannot be written to.
         CheckpointError: If the model cannot be read.
-        HardwareError: If there is no such device.
+        HardwareError: If there is no such device, or no compiler for it.
     """
     started = time.perf_counter()
     finder = PictureFinder(recursive=args.recursive, out=args.out)
@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> "Segmenter":
     from dsrnss.inference.segmenter import Segmenter
+    from dsrnss.training.allocator import keep_freed_memory
 
     import_modules(args.imports)
     segmenter = Segmenter.from_pretrained(
@@ -100,7 +101,10 @@ def _load(args: argparse.Namespace) -> "Segmenter":
         height=args.height,
         window=None if args.window is None else (args.window[0], args.window[1]),
         flip=args.flip,
+        compile=args.compile,
     )
+    if str(segmenter.device) == "cpu":
+        keep_freed_memory()
     if args.model is None:
         notice(_DEMO_NOTICE)
     return segmenter
