@@ -46,7 +46,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             import plain_inference
 
             plain_inference.make_plain(network)
-            logits = plain_inference.predict(network, images, window, stride)
+            logits = plain_inference.predict(network, images, window, stride, args.views)
         else:
             logits = network.predict(images, "slide", window, stride)
     after = resource.getrusage(resource.RUSAGE_SELF)
@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[1080, 1920], metavar=("H", "W"))
     parser.add_argument("--window", type=int, default=1080)
     parser.add_argument("--stride", type=int, default=420)
+    parser.add_argument("--views", type=int, default=10, help="of a window at once, by the baseline; 10 take 13 GB")
     parser.add_argument("--bf16", action="store_true", help="ours under autocast")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
@@ -107,7 +108,7 @@ def main() -> None:
         return
     same = ["--backbone", args.backbone, "--head", args.head, "--hrda" if args.hrda else "--no-hrda"]
     same += ["--size", *map(str, args.size), "--window", str(args.window), "--stride", str(args.stride)]
-    same += ["--threads", str(args.threads), *(["--bf16"] if args.bf16 else [])]
+    same += ["--threads", str(args.threads), "--views", str(args.views), *(["--bf16"] if args.bf16 else [])]
     print(json.dumps(compare(args, same), indent=1))
 
 

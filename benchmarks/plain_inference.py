@@ -18,7 +18,9 @@ from dsrnss.models.segmentor import Segmentor
 STRIDE = 4
 
 
-def predict(network: Segmentor, images: Tensor, window: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+def predict(
+    network: Segmentor, images: Tensor, window: tuple[int, int], stride: tuple[int, int], views: int = 10
+) -> Tensor:
     """Logits (B, C, H, W) of pictures (B, 3, H, W), averaged over windows.
 
     Args:
@@ -26,6 +28,7 @@ def predict(network: Segmentor, images: Tensor, window: tuple[int, int], stride:
         images: Normalised RGB.
         window: Height and width in pixels; of HRDA multiples of 8.
         stride: Distance of two windows in pixels.
+        views: So many of HRDA's pass the network at once: fewer take less memory and as much time.
     """
     size, boxes = sliding_windows((images.shape[-2], images.shape[-1]), window, stride)
     total = images.new_zeros((len(images), network.config.num_classes, *images.shape[-2:]))
@@ -33,20 +36,25 @@ def predict(network: Segmentor, images: Tensor, window: tuple[int, int], stride:
     for y, x in boxes:
         part = (..., slice(y, y + size[0]), slice(x, x + size[1]))
         crop = images[part]
-        logits = _multi_resolution(network, crop) if isinstance(network, HRDA) else network(crop).logits
+        logits = _multi_resolution(network, crop, views) if isinstance(network, HRDA) else network(crop).logits
         total[part] += F.interpolate(logits, size, mode="bilinear", align_corners=False)
         count[part] += 1
     return total / count
 
 
-def _multi_resolution(network: HRDA, images: Tensor) -> Tensor:
+def _multi_resolution(network: HRDA, images: Tensor, at_once: int) -> Tensor:
     height, width = images.shape[-2] // 2, images.shape[-1] // 2
     offsets = list(product((0, height // 2, height), (0, width // 2, width)))
     context = F.interpolate(images, (height, width), mode="bilinear", align_corners=False)
     crops = [images[..., y : y + height, x : x + width] for y, x in offsets]
-    features = network.backbone(torch.cat([context, *crops]))
-    logits, *details = network.head(features).split(len(images))
-    attention = torch.sigmoid(network.hrda_scale_attention([feature[: len(images)] for feature in features]))
+    views, scores = [context, *crops], []
+    for start in range(0, len(views), at_once):
+        features = network.backbone(torch.cat(views[start : start + at_once]))
+        scores += network.head(features).split(len(images))
+        if start == 0:
+            own = [feature[: len(images)] for feature in features]
+            attention = torch.sigmoid(network.hrda_scale_attention(own))
+    logits, *details = scores
     rows, columns = 2 * logits.shape[-2], 2 * logits.shape[-1]
     canvas = logits.new_zeros((*logits.shape[:2], rows, columns))
     count = torch.zeros_like(canvas)

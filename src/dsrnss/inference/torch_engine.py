@@ -16,6 +16,7 @@ from dsrnss.errors import ConfigError, HardwareError, did_you_mean
 from dsrnss.inference import labelling
 from dsrnss.inference.engine import LEAST_PROBABILITY, Engine, Pictures
 from dsrnss.inference.labelling import Labels, StripLabeller
+from dsrnss.models.compiling import compile_parts
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.windows import slide_bands
 from dsrnss.normalisation import normalise
@@ -46,19 +47,26 @@ class TorchEngine(Engine):
         segmentor: The network.
         device: Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: `float32`, `float16` or `bfloat16`.
+        compiled: Whether torch.compile makes code for the network's parts, at their first use.
 
     Raises:
         ConfigError: If there is no such device or precision at all.
-        HardwareError: If this machine does not have the device.
+        HardwareError: If this machine does not have the device, or no compiler for it.
     """
 
     device: torch.device
 
-    def __init__(self, segmentor: Segmentor, device: str | torch.device, precision: str) -> None:
+    def __init__(
+        self, segmentor: Segmentor, device: str | torch.device, precision: str, *, compiled: bool = False
+    ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"Unknown precision '{precision}'.{did_you_mean(precision, PRECISIONS)}")
         self.device, self.precision = find_device(device), precision
         self.segmentor = segmentor.eval().to(self.device)
+        if compiled:
+            # on a CPU, weights that are constants are laid out for oneDNN
+            options = {"freezing": True} if self.device.type == "cpu" else None
+            compile_parts(self.segmentor, self.device, dynamic=True, options=options)
 
     @cached_property
     def fingerprint(self) -> str:

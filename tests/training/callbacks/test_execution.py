@@ -1,5 +1,6 @@
 """The fastest way to compute is measured, taken where it gains something, and kept in checkpoints."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -119,8 +120,11 @@ def test_a_missing_compiler_is_told(
     fit: Callable[..., L.Trainer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(execution.shutil, "which", lambda _: None)
-    with pytest.raises(HardwareError, match=r"needs a C\+\+ compiler"):
+    def none(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no working compiler was found")
+
+    monkeypatch.setattr(torch, "compile", none)
+    with pytest.raises(HardwareError, match=r"torch.compile needs a C\+\+ compiler"):
         fit(task(compile=True), batches(1))
 
 
@@ -128,7 +132,7 @@ def test_a_missing_compiler_is_told(
 def test_compiled_losses_are_those_of_eager_execution(
     task: Callable[..., Any], batches: Callable[..., Any], fit: Callable[..., L.Trainer]
 ) -> None:
-    if execution.shutil.which("g++") is None and execution.shutil.which("clang++") is None:
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
         pytest.skip("no C++ compiler")
     found = []
     for compiled in (False, True):

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         ImageError: If there is none at all.
         OutputError: If the output folder cannot be written to.
         CheckpointError: If the model cannot be read.
-        HardwareError: If there is no such device, or another process of this call is gone.
+        HardwareError: If there is no such device, no compiler for it, or another process of this call is gone.
     """
     started, place = time.perf_counter(), Place.of(os.environ)
     finder = PictureFinder(recursive=args.recursive, out=args.out)
@@ -107,6 +107,7 @@ def _finish(summary: "Summary", args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace, place: Place) -> "Segmenter":
     from dsrnss.inference.segmenter import Segmenter
+    from dsrnss.training.allocator import keep_freed_memory
 
     import_modules(args.imports)
     segmenter = Segmenter.from_pretrained(
@@ -117,7 +118,10 @@ def _load(args: argparse.Namespace, place: Place) -> "Segmenter":
         height=args.height,
         window=None if args.window is None else (args.window[0], args.window[1]),
         flip=args.flip,
+        compile=args.compile,
     )
+    if str(segmenter.device) == "cpu":
+        keep_freed_memory()
     if args.model is None and place.rank == 0:
         notice(_DEMO_NOTICE)
     return segmenter

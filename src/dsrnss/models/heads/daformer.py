@@ -62,16 +62,18 @@ class ASPP(nn.Module):
 
     def forward(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> Tensor:
         """Maps (B, C_i, H_i, W_i), finest first, and what embeds each -> (B, channels, H_0, W_0)."""
-        narrow, *wide = self.aspp_modules
+        narrow, *_ = self.aspp_modules
         assert isinstance(narrow, ConvModule)
         weights = narrow.conv.weight.flatten(1).chunk(len(layers), dim=1)
-        branches = [narrow.activate(embedded_pointwise(weights, layers, features))]
-        embedded = [layer(f) for layer, f in zip(layers, features, strict=True)]
-        maps = torch.cat(resize_to_first(embedded), dim=1)
-        branches += [branch(maps) for branch in wide]
-        del maps  # the largest of all: in evaluation nobody needs it any more
+        branches = [narrow.activate(embedded_pointwise(weights, layers, features)), *self._dilated(features, layers)]
         fused: Tensor = self.bottleneck(torch.cat(branches, dim=1))
         return fused
+
+    def _dilated(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> list[Tensor]:
+        # what they see is the largest map of all: behind them nobody holds it
+        embedded = [layer(f) for layer, f in zip(layers, features, strict=True)]
+        maps = torch.cat(resize_to_first(embedded), dim=1)
+        return [branch(maps) for branch in list(self.aspp_modules)[1:]]
 
 
 class DAFormerHead(nn.Module):

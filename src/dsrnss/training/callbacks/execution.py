@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from dsrnss.errors import HardwareError
+from dsrnss.models.compiling import compile_parts
 from dsrnss.models.segmentor import Segmentor
 
 LayoutChoice = bool | Literal["auto"]
@@ -131,8 +130,9 @@ class Execution(L.Callback):
             for network in networks:
                 set_layout(network, chosen.channels_last)
         if self.compiled:
-            _check_compiler(images.device)
-            _compile(networks)
+            torch._inductor.config.fallback_random = True  # the draws of eager execution
+            for network in networks:
+                compile_parts(network, images.device)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """As many threads as before."""
@@ -180,19 +180,3 @@ def fastest(student: Segmentor, images: Tensor, context: Callable[[], AbstractCo
 def set_layout(network: Segmentor, channels_last: bool) -> None:
     """Keep a network's parameters, and with them its maps, in a memory layout."""
     network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def _check_compiler(device: torch.device) -> None:
-    if device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
-        raise HardwareError(
-            "model.compile needs a C++ compiler on a CPU, and neither g++ nor clang++ is on the PATH: install one "
-            "(Debian: apt install g++), or set model.compile to false."
-        )
-
-
-def _compile(networks: Sequence[Segmentor]) -> None:
-    """Backbones and heads where they are: names of parameters stay, and draws are those of eager execution."""
-    torch._inductor.config.fallback_random = True
-    for network in networks:
-        network.backbone.compile()
-        network.head.compile()
