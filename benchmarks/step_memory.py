@@ -1,0 +1,142 @@
+"""Which memory a training step needs, counted on tensors without values: no GPU, no weights, no data sets.
+
+    python benchmarks/step_memory.py fits              which shipped experiment fits 8, 11, 16, 24, 48 and 80 GB
+    python benchmarks/step_memory.py grows             how operations and memory grow with crop, backbone and pairs
+    python benchmarks/step_memory.py check [KEY=VALUE]   counted against measured on the CPU
+
+A step fits where what is counted, a tenth more and 1 GiB for the context, kernels and data is below the GPU's memory.
+"""
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dsrnss.experiment.measured import build_counted, build_measured
+from dsrnss.measuring import training
+from dsrnss.measuring.made_up import training_batch
+from dsrnss.measuring.stages import HostGauge
+
+FOLDER = "cityscapes_darkzurich"
+NETWORKS = ("refinenet", "deeplabv2", "daformer", "hrda", "dinov2_s", "dinov2_b", "dinov2_l")
+SIZES = (8, 11, 16, 24, 48, 80)
+SHARE, FIXED = 1.1, 1.0
+HALF, RECOMPUTE, TILES = (
+    "--trainer.precision=16",
+    "--model.recompute_backbone=true",
+    "--model.self_training.teacher_tiles=true",
+)
+GIB = 2**30
+
+
+def counted(experiment: str, *options: str) -> tuple[float, float]:
+    """GiB at the peak of a step, and its operations in 10^12."""
+    cli = build_counted([f"{FOLDER}/dsrnss_{experiment}.yaml"], options)
+    found = training.count(cli.model, cli.trainer, training_batch(cli.datamodule), cli.precision)
+    cost = found.stages[training.STEP_STAGE]
+    del cli
+    gc.collect()
+    return cost["peak_bytes"] / GIB, cost["operations"] / 1e12
+
+
+def batch_of(number: int) -> list[str]:
+    return [f"--data.{domain}_batch_size={number}" for domain in ("source", "target")]
+
+
+def variants(experiment: str) -> Iterator[tuple[str, list[str]]]:
+    """Ways to train an experiment, from the shipped one to the smallest."""
+    yield "32 bits", []
+    yield "16 bits", [HALF]
+    less, words = [HALF], "16 bits"
+    if experiment not in ("refinenet", "deeplabv2"):  # batch norms in the backbone
+        less, words = [*less, RECOMPUTE], f"{words}, recomputed"
+        yield words, less
+    if experiment == "hrda":
+        less, words = [*less, TILES], f"{words}, tiles"
+        yield words, less
+    yield f"{words}, 1 + 1", [*less, *batch_of(1)]
+    yield f"{words}, crops of 512", [*less, "--data.crop_size=[512,512]"]
+    yield f"{words}, crops of 512, 1 + 1", [*less, "--data.crop_size=[512,512]", *batch_of(1)]
+
+
+def fits() -> None:
+    found: dict[str, list[tuple[str, float]]] = {}
+    print("| experiment | how | counted GiB | takes GB |\n|---|---|---|---|", flush=True)
+    for experiment in NETWORKS:
+        for how, options in variants(experiment):
+            peak, _ = counted(experiment, *options)
+            needs = SHARE * peak + FIXED
+            found.setdefault(experiment, []).append((how, needs))
+            print(f"| {experiment} | {how} | {peak:.1f} | {needs:.1f} |", flush=True)
+            if needs < SIZES[0]:
+                break
+    print(f"\n| experiment | {' | '.join(f'{size} GB' for size in SIZES)} |\n|---{'|---' * len(SIZES)}|")
+    for experiment, ways in found.items():
+        cells = [next((how for how, needs in ways if needs < size), "no") for size in SIZES]
+        print(f"| {experiment} | {' | '.join(cells)} |")
+
+
+def grows() -> None:
+    rows: list[tuple[str, list[str]]] = [
+        *((f"crops of {side}", [f"--data.crop_size=[{side},{side}]"]) for side in (256, 512, 768, 1024)),
+        *((f"mit_b{n}", [f"--model.network.backbone=mit_b{n}", "--data.crop_size=[512,512]"]) for n in range(6)),
+        *((f"{n} + {n} images", [*batch_of(n), "--data.crop_size=[512,512]"]) for n in (1, 2, 4)),
+    ]
+    print(
+        "| what | DAFormer: 10^12 operations | GiB | HRDA: 10^12 operations | GiB |\n|---|---|---|---|---|", flush=True
+    )
+    for name, options in rows:
+        cells = [
+            f"{operations:.1f} | {peak:.1f}"
+            for peak, operations in (counted(e, *options) for e in ("daformer", "hrda"))
+        ]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def measured(experiment: str, options: Sequence[str]) -> float:
+    """GiB that a step of this process takes beyond what it had before, at the peak."""
+    gauge = HostGauge()
+    gauge.forget_peak()
+    before = gauge.peak()
+    cli = build_measured([experiment], options)
+    batches, _ = training.batches(cli.datamodule, made_up=True)
+    found = training.measure(cli.model, cli.trainer, batches, steps=1, warm_up=1)
+    return (found[training.STEP_STAGE]["peak_bytes"] - before) / GIB
+
+
+def check(options: Sequence[str]) -> dict[str, float]:
+    """Counted and measured GiB of a step of HRDA."""
+    name = f"{FOLDER}/dsrnss_hrda.yaml"
+    # freed memory goes back to the system, so that it does not count
+    environment = os.environ | {"MALLOC_TOP_PAD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    words = [sys.executable, __file__, "measure", "--", *options]
+    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=True)
+    cli = build_counted([name], options)
+    found = training.count(cli.model, cli.trainer, training_batch(cli.datamodule), cli.precision, gpu=False)
+    peak = found.stages[training.STEP_STAGE]["peak_bytes"] / GIB
+    real = json.loads(done.stdout.splitlines()[-1])
+    return {"counted GiB": round(peak, 3), "measured GiB": round(real, 3), "ratio": round(peak / real, 3)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("fits", "grows", "check", "measure"))
+    parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="of the experiment, for check")
+    args = parser.parse_args()
+    options = [f"--{option.removeprefix('--')}" for option in args.options]
+    if args.what == "fits":
+        fits()
+    elif args.what == "grows":
+        grows()
+    elif args.what == "measure":
+        print(measured(str(Path(FOLDER) / "dsrnss_hrda.yaml"), options))
+    else:
+        print(json.dumps(check(options)))
+
+
+if __name__ == "__main__":
+    main()
