@@ -13,13 +13,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
 from dsrnss.experiment.measured import build_counted, build_measured
 from dsrnss.measuring import training
 from dsrnss.measuring.made_up import training_batch
-from dsrnss.measuring.stages import HostGauge
 
 FOLDER = "cityscapes_darkzurich"
 NETWORKS = ("refinenet", "deeplabv2", "daformer", "hrda", "dinov2_s", "dinov2_b", "dinov2_l")
@@ -31,6 +29,8 @@ HALF, RECOMPUTE, TILES = (
     "--model.self_training.teacher_tiles=true",
 )
 GIB = 2**30
+HRDA = f"{FOLDER}/dsrnss_hrda.yaml"
+RESTING, CHECKED = "teacher's average", ("teacher", "student", "backward")
 
 
 def counted(experiment: str, *options: str) -> tuple[float, float]:
@@ -97,29 +97,36 @@ def grows() -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def measured(experiment: str, options: Sequence[str]) -> float:
-    """GiB that a step of this process takes beyond what it had before, at the peak."""
-    gauge = HostGauge()
-    gauge.forget_peak()
-    before = gauge.peak()
-    cli = build_measured([experiment], options)
+def growth(stages: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """GiB that stages take beyond what lies there between two steps."""
+    rest = stages[RESTING]["peak_bytes"]
+    return {name: (stages[name]["peak_bytes"] - rest) / GIB for name in CHECKED}
+
+
+def measured(options: Sequence[str]) -> dict[str, float]:
+    """What stages take in this process."""
+    cli = build_measured([HRDA], options)
     batches, _ = training.batches(cli.datamodule, made_up=True)
-    found = training.measure(cli.model, cli.trainer, batches, steps=1, warm_up=1)
-    return (found[training.STEP_STAGE]["peak_bytes"] - before) / GIB
+    return growth(training.measure(cli.model, cli.trainer, batches, steps=1, warm_up=1))
 
 
-def check(options: Sequence[str]) -> dict[str, float]:
-    """Counted and measured GiB of a step of HRDA."""
-    name = f"{FOLDER}/dsrnss_hrda.yaml"
+def check(options: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Counted and measured growth of stages of a step of HRDA."""
     # freed memory goes back to the system, so that it does not count
     environment = os.environ | {"MALLOC_TOP_PAD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
-    words = [sys.executable, __file__, "measure", "--", *options]
+    words = [sys.executable, __file__, "measure", *(option.removeprefix("--") for option in options)]
     done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=True)
-    cli = build_counted([name], options)
-    found = training.count(cli.model, cli.trainer, training_batch(cli.datamodule), cli.precision, gpu=False)
-    peak = found.stages[training.STEP_STAGE]["peak_bytes"] / GIB
     real = json.loads(done.stdout.splitlines()[-1])
-    return {"counted GiB": round(peak, 3), "measured GiB": round(real, 3), "ratio": round(peak / real, 3)}
+    cli = build_counted([HRDA], options)
+    found = training.count(cli.model, cli.trainer, training_batch(cli.datamodule), cli.precision, gpu=False)
+    return {
+        name: {
+            "counted GiB": round(size, 3),
+            "measured GiB": round(real[name], 3),
+            "ratio": round(size / real[name], 3),
+        }
+        for name, size in growth(found.stages).items()
+    }
 
 
 def main() -> None:
@@ -133,7 +140,7 @@ def main() -> None:
     elif args.what == "grows":
         grows()
     elif args.what == "measure":
-        print(measured(str(Path(FOLDER) / "dsrnss_hrda.yaml"), options))
+        print(json.dumps(measured(options)))
     else:
         print(json.dumps(check(options)))
 

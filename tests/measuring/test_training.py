@@ -92,7 +92,7 @@ def test_counting_needs_no_weights_and_no_memory(tiny: str) -> None:
 
 
 def test_fewer_teacher_views_and_recomputation_are_seen(tiny: str) -> None:
-    options = ["--model.network.backbone=mit_b0", "--model.network.head=segformer"]
+    options = ["--model.network.backbone=mit_b0", "--model.network.head=segformer", "--trainer.precision=16"]
     plain = count(build_counted([tiny], options)).stages
     tiles = count(build_counted([tiny], [*options, "--model.self_training.teacher_tiles=true"])).stages
     again = count(build_counted([tiny], [*options, "--model.recompute_backbone=true"])).stages
@@ -116,5 +116,6 @@ def test_counted_memory_is_what_a_step_takes() -> None:
     options += [f"data.{domain}_batch_size=1" for domain in ("source", "target")]
     words = [sys.executable, str(ROOT / "benchmarks" / "step_memory.py"), "check", *options]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    ratio = yaml.safe_load(done.stdout)["ratio"]
-    assert 0.7 < ratio < 1.1, "at this size, what libraries take for themselves is a fifth"
+    ratios = {stage: found["ratio"] for stage, found in yaml.safe_load(done.stdout).items()}
+    assert all(0.9 < ratios[stage] < 1.05 for stage in ("student", "backward")), ratios
+    assert 0.6 < ratios["teacher"] < 1.05, "kernels of a CPU rearrange what the whole batch of views convolves"

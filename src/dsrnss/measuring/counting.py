@@ -103,10 +103,7 @@ class Counter(TorchDispatchMode):
 
 
 class GpuAutocast(TorchFunctionMode):
-    """Lets functions compute in 32 bits that autocast runs so on a GPU, and not on the CPU.
-
-    Around the whole step: what a backward pass computes again must be what was computed before.
-    """
+    """Lets functions compute in 32 bits that autocast runs so on a GPU, and not on the CPU."""
 
     _NAMES = (
         *("cosine_similarity", "cross_entropy", "cumsum", "exp", "group_norm", "layer_norm", "log", "log_softmax"),

@@ -236,7 +236,7 @@ def count(
     def cast_down() -> AbstractContextManager[Any]:
         return nullcontext() if dtype is None else torch.autocast("cpu", dtype)
 
-    rules = GpuAutocast() if gpu and dtype is not None else nullcontext()
+    rules = _gpu_autocast(task.student.backbone) if gpu and dtype is not None else nullcontext()
     step = TrainingStep(task, trainer, stages, cast_down)
     counter.hold([*_tensors(task), *(leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))])
     with _without_constants(), rules, rehearsal, counter, watched(task, stages):
@@ -275,6 +275,19 @@ def waits(task: AdaptationTask, trainer: L.Trainer, batch: Batch, precision: obj
         step.check()
     task.method.bank.entries = ()
     return {line: number for line, number in rehearsal.syncs.items() if not line.startswith("constants.py")}
+
+
+@contextmanager
+def _gpu_autocast(backbone: nn.Module) -> Iterator[None]:
+    """Inside the block autocast is that of a GPU, also where a backward pass runs the backbone again."""
+    forward = backbone.forward
+
+    def again(images: Tensor) -> Any:
+        with GpuAutocast():  # a backward pass leaves the one around it
+            return forward(images)
+
+    with GpuAutocast(), mock.patch.object(backbone, "forward", again):
+        yield
 
 
 @contextmanager
