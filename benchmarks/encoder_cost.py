@@ -10,15 +10,14 @@ allocator wastes, the aligner and the batch are not counted: keep a tenth and 2 
 """
 
 import argparse
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula, sdpa_flop
 
 from dsrnss import NetworkConfig, build_segmentor
+from dsrnss.measuring.counting import Counter
 
 NETWORKS = {
     "DINOv2-S": NetworkConfig("timm/vit_small_patch14_reg4_dinov2.lvd142m", "segformer"),
@@ -32,11 +31,6 @@ NETWORKS = {
 }
 GRADIENT_PASSES = 3
 """Source, mixed and masked images."""
-
-
-@register_flop_formula(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu)
-def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: object, **__: object) -> int:
-    return int(sdpa_flop(query, key, value))
 
 
 def kept_bytes(config: NetworkConfig, crop: int, dtype: torch.dtype) -> tuple[int, int, int, int]:
@@ -57,13 +51,13 @@ def kept_bytes(config: NetworkConfig, crop: int, dtype: torch.dtype) -> tuple[in
 
         alive: list[Tensor] = []
         images, labels = torch.empty(1, 3, crop, crop, dtype=dtype), torch.zeros(1, crop, crop, dtype=torch.int64)
-        counter = FlopCounterMode(display=False)
+        counter = Counter()
         with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             output = network(images, (0, 0) if config.hrda else None)
             logits = F.interpolate(output.logits.float(), (crop, crop), mode="bilinear", align_corners=False)
             F.cross_entropy(logits, labels)
         parameters, backbone = (sum(p.numel() for p in m.parameters()) for m in (network, network.backbone))
-    return parameters, backbone, counter.get_total_flops() // 2, sum(kept.values())
+    return parameters, backbone, counter.operations // 2, sum(kept.values())
 
 
 def main() -> None:

@@ -12,70 +12,16 @@ import argparse
 import importlib.util
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-
-Cost = dict[str, float]
-
-
-class Stages:
-    """Adds up what the stages of a step cost; a stage inside another is counted in both."""
-
-    def __init__(self) -> None:
-        self.costs: dict[str, Cost] = defaultdict(lambda: {"cpu_s": 0.0, "system_s": 0.0, "faults": 0, "peak_gib": 0.0})
-        self._highest = [0.0]
-
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """What runs inside the block is a stage."""
-        self._highest[-1] = max(self._highest[-1], _peak())
-        _forget_peak()
-        self._highest.append(0.0)
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        yield
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        peak = max(self._highest.pop(), _peak())
-        self._highest[-1] = max(self._highest[-1], peak)
-        cost, system = self.costs[name], after.ru_stime - before.ru_stime
-        cost["cpu_s"] += after.ru_utime - before.ru_utime + system
-        cost["system_s"] += system
-        cost["faults"] += after.ru_minflt - before.ru_minflt
-        cost["peak_gib"] = max(cost["peak_gib"], peak)
-
-    def wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A call as a stage."""
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with self.of(name):
-                return call(*args, **kwargs)
-
-        return wrapper
-
-
-def _peak() -> float:
-    """The greatest resident memory since it was forgotten, in GiB."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
-    except OSError:  # elsewhere than on Linux: of the process so far
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def _forget_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -98,7 +44,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         **args.options,
     )
     task.train()
-    method, stages, plain = task.method, Stages(), args.variant == "plain"
+    method, stages, plain = task.method, _stages(), args.variant == "plain"
     backward: Callable[[dict[str, torch.Tensor]], None] = _backward
     if plain:
         import plain_step
@@ -130,13 +76,26 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     method.teacher.forward = stages.wrapped("teacher", method.teacher.forward)  # type: ignore[method-assign]
     method.student_passes = stages.wrapped("student", method.student_passes)  # type: ignore[method-assign]
     method.aligner = stages.wrapped("alignment", method.aligner)  # type: ignore[arg-type,assignment]
-    stages.costs.clear()
+    stages.forget()
     for number in range(1, args.steps + 1):
         with stages.of("step"):
             loss = step(number)
-    for cost in stages.costs.values():
-        cost.update({key: cost[key] / args.steps for key in ("cpu_s", "system_s", "faults")})
-    return {"loss": loss, "stages": stages.costs}
+    kept = ("cpu_s", "system_s", "faults")
+    costs = {
+        name: {**{key: cost[key] for key in kept}, "peak_gib": cost["peak_bytes"] / 2**30}
+        for name, cost in stages.costs(args.steps).items()
+    }
+    return {"loss": loss, "stages": costs}
+
+
+def _stages() -> Any:
+    """The stages of this checkout: one to compare with may be older, and have none."""
+    path = Path(__file__).parents[1] / "src" / "dsrnss" / "measuring" / "stages.py"
+    spec = importlib.util.spec_from_file_location("stages", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Stages(module.HostGauge())
 
 
 def _backward(losses: dict[str, torch.Tensor]) -> None:

@@ -31,6 +31,8 @@ class TestStart:
             "from dsrnss.cli import main; main(['fit', '--help'])",
             "from dsrnss.cli import main; main(['fit'])",
             "from dsrnss.cli import main; main(['completion', 'bash'])",
+            "from dsrnss.cli import main; main(['benchmark', 'train', '--help'])",
+            "from dsrnss.cli import main; main(['benchmark', 'train', '--config', 'synthnight/adapt.yaml', '--stpes'])",
         ],
     )
     def test_needs_nothing_heavy(self, code: str) -> None:

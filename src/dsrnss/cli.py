@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dsrnss import __version__, console
-from dsrnss.commands import adapt, completion, demo, doctor, experiment, export, report, serve, weights
+from dsrnss.commands import adapt, benchmark, completion, demo, doctor, experiment, export, report, serve, weights
 from dsrnss.commands.arguments import Parser, run_parser
 from dsrnss.commands.data import group as data
 from dsrnss.commands.segment import command as segment
@@ -51,6 +51,7 @@ def build_parser() -> Parser:
     report.add_parser(commands)
     data.add_parser(commands)
     weights.add_parser(commands)
+    benchmark.add_parser(commands)
     doctor.add_parser(commands)
     completion.add_parser(commands)
     return parser

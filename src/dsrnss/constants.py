@@ -28,3 +28,8 @@ def _made(values: tuple[float, ...], device: torch.device, dtype: torch.dtype, s
 
 
 _kept = lru_cache(maxsize=256)(_made)
+
+
+def forget_constants() -> None:
+    """Let each be made anew: those of a rehearsal have no numbers."""
+    _kept.cache_clear()

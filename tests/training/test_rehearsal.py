@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from rehearsal import Rehearsal, autocast
 from torch import Tensor
 
 import dsrnss
 from dsrnss.constants import _kept
 from dsrnss.data import AdaptationDataModule
 from dsrnss.experiment.cli import build
+from dsrnss.measuring.rehearsal import Rehearsal, autocast
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.training.schedule import build_optimizer

@@ -305,6 +305,7 @@ def build(
     args: Sequence[str] = (),
     model_class: type[LightningModule] | None = None,
     data_class: type[LightningDataModule] | None = None,
+    cli_class: type[ExperimentCLI] = ExperimentCLI,
 ) -> ExperimentCLI:
     """Build model, data and trainer of an experiment, without running it.
 
@@ -314,6 +315,7 @@ def build(
         args: Further options, as on the command line.
         model_class: The LightningModule; None takes `AdaptationTask`.
         data_class: The LightningDataModule; None takes `AdaptationDataModule`.
+        cli_class: What builds them.
 
     Raises:
         UsageError: If a file or an option is wrong.
@@ -331,7 +333,7 @@ def build(
         from dsrnss.data import AdaptationDataModule
 
         data_class = AdaptationDataModule
-    return ExperimentCLI(command, model_class, data_class, files, arguments.translate(args))
+    return cli_class(command, model_class, data_class, files, arguments.translate(args))
 
 
 def _check_file(file: ExperimentFile) -> None:

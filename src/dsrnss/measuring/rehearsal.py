@@ -38,7 +38,7 @@ class Rehearsal(TorchDispatchMode):
     """
 
     def __init__(self, device: str = "cuda") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.device = torch.device(device, 0) if device == "cuda" else torch.device(device)
         self.fakes = FakeTensorMode()
         self.syncs: Counter[str] = Counter()
@@ -74,12 +74,12 @@ class Rehearsal(TorchDispatchMode):
         # else torch.tensor(..., device="cuda") would ask the driver before anything is dispatched
         self._lifted = torch._C._only_lift_cpu_tensors()
         torch._C._set_only_lift_cpu_tensors(True)
-        return super().__enter__()  # type: ignore[no-any-return]
+        return super().__enter__()  # type: ignore[no-any-return,no-untyped-call]
 
     def __exit__(self, *reason: Any) -> None:
         self._patches.close()
         torch._C._set_only_lift_cpu_tensors(self._lifted)
-        super().__exit__(*reason)
+        super().__exit__(*reason)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -155,7 +155,7 @@ def where() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         path = Path(frame.f_code.co_filename)
-        if SOURCE in path.parents:
+        if SOURCE in path.parents and path.parent != Path(__file__).parent:
             return f"{path.relative_to(SOURCE)}:{frame.f_lineno} {frame.f_code.co_name}"
         frame = frame.f_back  # type: ignore[assignment]
     return "elsewhere"
