@@ -57,7 +57,7 @@ class Segmenter:
         window: Height and width of sliding windows on the scaled photograph, in pixels; by default it is segmented
             whole.
         flip: Segment each photograph mirrored too and average the probabilities: twice the time.
-        compile: Let torch.compile make code for the network: minutes at first, then faster (docs/performance.md).
+        compile: Let torch.compile make code for the network: minutes at first; meant for GPUs (docs/performance.md).
 
     Raises:
         ConfigError: If `height` or `window` is too small, `device` no device, or PyTorch does not run what is compiled.

@@ -64,9 +64,7 @@ class TorchEngine(Engine):
         self.device, self.precision = find_device(device), precision
         self.segmentor = segmentor.eval().to(self.device)
         if compiled:
-            # on a CPU, weights that are constants are laid out for oneDNN
-            options = {"freezing": True} if self.device.type == "cpu" else None
-            compile_parts(self.segmentor, self.device, dynamic=True, options=options)
+            compile_parts(self.segmentor, self.device, dynamic=True)
 
     @cached_property
     def fingerprint(self) -> str:

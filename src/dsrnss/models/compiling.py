@@ -6,16 +6,13 @@ from dsrnss.errors import HardwareError
 from dsrnss.models.segmentor import Segmentor
 
 
-def compile_parts(
-    network: Segmentor, device: torch.device, *, dynamic: bool | None = None, options: dict[str, bool] | None = None
-) -> None:
+def compile_parts(network: Segmentor, device: torch.device, *, dynamic: bool | None = None) -> None:
     """Compile backbone, head and what else a network is made of, where they are: parameters keep their names.
 
     Args:
         network: The network.
         device: Where it runs.
         dynamic: Once for all sizes of pictures; None: as torch finds it useful.
-        options: Of torch's compiler.
 
     Raises:
         HardwareError: If this machine has no compiler.
@@ -29,5 +26,7 @@ def compile_parts(
             f"Nothing can be compiled for {device} here ({reason}): torch.compile needs {needed}. Install it, or leave "
             "out 'compile'."
         ) from error
+    # in the order that it would choose, dilated convolutions over single channels are slow on a CPU
+    options = {"layout_optimization": False} if device.type == "cpu" else None
     for part in network.children():
         part.compile(dynamic=dynamic, options=options)

@@ -58,7 +58,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="let torch.compile make code for the network: minutes at first, then faster; for many pictures or videos",
+        help="let torch.compile make code for the network, for many pictures or videos on a GPU: minutes at first; no "
+        "faster on CPUs",
     )
     parser.add_argument(
         "--batch-size",
