@@ -80,9 +80,10 @@ def test_absent_data_sets_are_made_up(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_counting_needs_no_weights_and_no_memory(tiny: str) -> None:
-    whole = count(build_counted([tiny]))
-    half = count(build_counted([tiny], ["--trainer.precision=16"]))
-    double = count(build_counted([tiny], ["--data.source_batch_size=4", "--data.target_batch_size=4"]))
+    large = "--data.crop_size=[256,256]"  # so that activations are more than weights
+    whole = count(build_counted([tiny], [large]))
+    half = count(build_counted([tiny], [large, "--trainer.precision=16"]))
+    double = count(build_counted([tiny], [large, "--data.source_batch_size=4", "--data.target_batch_size=4"]))
     step = whole.stages[STEP_STAGE]
     assert set(PARTS) <= set(whole.stages)
     assert half.stages[STEP_STAGE]["operations"] == step["operations"]
@@ -108,6 +109,14 @@ def test_waits_name_their_line(tiny: str) -> None:
     assert line.startswith("training/guard.py")
     counted = training.count(cli.model, cli.trainer, batch)
     assert counted.stages[STEP_STAGE]["operations"] > 0, "one after the other"
+
+
+def test_an_aligner_of_the_host_makes_a_gpu_wait(tiny: str) -> None:
+    cli = build_counted([tiny], ["--model.aligner=dsrnss.adaptation.alignment.ClassicalAligner"])
+    batch = training_batch(cli.datamodule)
+    found = training.waits(cli.model, cli.trainer, batch)
+    assert any(line.startswith("adaptation/alignment") for line in found)
+    assert training.count(cli.model, cli.trainer, batch).stages["alignment"]["operations"] == 0
 
 
 @pytest.mark.slow

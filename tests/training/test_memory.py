@@ -42,4 +42,3 @@ def test_memory_is_flat_over_500_steps(task: Callable, batches: Callable, fit: C
     assert len(watch.resident) == 1 + (STEPS - BEGUN) // EVERY
     assert len(set(watch.tensors)) == 1, watch.tensors
     assert max(watch.resident) - watch.resident[0] < BOUND, [size / 2**20 for size in watch.resident]
-    print("MiB", [round(size / 2**20, 1) for size in watch.resident], watch.tensors)

@@ -59,8 +59,8 @@ def train(request: Request) -> Findings:
     counted, gpu = _counted(request, found)
     batch = training_batch(counted.datamodule)
     with counting("step counted on tensors without values"):
-        known = training.count(counted.model, counted.trainer, batch, counted.precision, gpu=gpu)
         waits = training.waits(counted.model, counted.trainer, batch, counted.precision)
+        known = training.count(counted.model, counted.trainer, batch, counted.precision, gpu=gpu)
     _join(found, known.stages)
     found["counted"] = {"kept_bytes": known.kept_bytes, "waits": waits}
     return _named("train", training.STEP_STAGE, counted, found)
