@@ -40,6 +40,8 @@ BANK = {**COOCCUR, "memory_bank.size": "1"}
 DISTANCE = {**BANK, "feature_distance.weight": "0.005"}
 FULL = {**DISTANCE, "prototypes.enabled": "true"}
 HRDA = {"network.hrda": "true"}
+TILES = {"self_training.teacher_detail": "tiles"}
+NIGHT_TILES = {"self_training.teacher_detail": "night_tiles"}
 NIGHT_AWARE = {"night_aware.method": "fda", "night_aware.beta": "0.02", "night_aware.probability": "0.5"}
 START = {"optimizer.lr": "5e-4"}
 """The source network is trained: only the scale attention has everything to learn."""
@@ -70,6 +72,8 @@ ARMS = (
     Arm("DSRNSS, night-aware", {**FULL, **NIGHT_AWARE}),
     Arm("DSRNSS, night-aware + MIC", {**FULL, **NIGHT_AWARE, "masking.weight": "1"}),
     Arm("DSRNSS, HRDA", {**FULL, **HRDA}, start="hrda"),
+    Arm("DSRNSS, HRDA, teacher's tiles", {**FULL, **HRDA, **TILES}, start="hrda"),
+    Arm("DSRNSS, HRDA, teacher's night tiles", {**FULL, **HRDA, **NIGHT_TILES}, start="hrda"),
     Arm("DSRNSS, longer source", FULL, start="longer"),
 )
 ORACLE = "oracle (labelled night)"

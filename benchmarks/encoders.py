@@ -5,12 +5,16 @@
 The folders are of the layout of docs/own_data.md; without them SynthNight's scenes are taken. A network is trained on
 the labelled day pictures, scored by day and on the target, adapted to the target's pictures without a label of them,
 and scored again. A stage whose result is in --out is not run again.
+
+    python benchmarks/encoders.py --cost --arms lite0 lite0-linear lite0-daformer
+
+measures only what a pass forward and back costs, the arms in turns.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,7 @@ from dsrnss.adaptation.teacher import SelfTrainingConfig
 from dsrnss.data import Folder, SegmentationDataset, SynthNight
 from dsrnss.data.datamodule import AdaptationDataModule
 from dsrnss.data.sampling import RareClassSampling
+from dsrnss.models.factory import build_segmentor
 from dsrnss.training.evaluation import evaluate
 from dsrnss.training.schedule import OptimizerConfig, ScheduleConfig
 from dsrnss.training.task import AdaptationTask
@@ -203,6 +208,20 @@ def sets_of(args: argparse.Namespace) -> Sets:
     return Sets(Folder(args.day), Folder(args.day_test), Folder(args.target), Folder(args.target_val))
 
 
+def costs(names: Sequence[str], args: argparse.Namespace, rounds: int = 3) -> str:
+    """Least CPU seconds of a pass forward and back, and their ratio to those of the first arm."""
+    images = torch.randn(args.batch, 3, *args.crop)
+    networks = {name: build_segmentor(ARMS[name].network).train() for name in names}
+    least = dict.fromkeys(names, float("inf"))
+    for number in range(rounds + 1):
+        for name, network in networks.items():
+            started = time.process_time()
+            network(images).logits.square().mean().backward()
+            if number:  # the first pass warms up
+                least[name] = min(least[name], time.process_time() - started)
+    return "\n".join(f"{name}: {value:.2f} s, ratio {value / least[names[0]]:.2f}" for name, value in least.items())
+
+
 def table(out: Path) -> str:
     """All results as Markdown."""
     lines = ["| network | M parameters | stage | s a step | day | target |", "|---|---|---|---|---|---|"]
@@ -230,11 +249,15 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.02, help="of rare class sampling")
     parser.add_argument("--balance", type=float, default=0.5, help="exponent of the class weights by day")
     parser.add_argument("--start", type=Path, help="--out of an earlier run whose networks are trained on by day")
+    parser.add_argument("--cost", action="store_true", help="train nothing, measure a pass of each arm")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/encoders"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.cost:
+        print(costs(args.arms, args))
+        return
     args.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(sets_of(args), args)
     for name in args.arms:

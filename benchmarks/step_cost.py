@@ -34,13 +34,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from dsrnss.training.task import AdaptationTask
 
     torch.manual_seed(0)
-    tiles = {"self_training": SelfTrainingConfig(teacher_tiles=True)} if args.tiles else {}
+    teacher = SelfTrainingConfig(teacher_detail=args.teacher)
     task = AdaptationTask(
         NetworkConfig(args.backbone, "daformer", hrda=True),
         aligner=UAWarpCAligner("random", "random"),
         prototypes=PrototypeConfig(start_epoch=None),
         seed=0,
-        **tiles,
+        self_training=teacher,
         **args.options,
     )
     task.train()
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2, help="source images, target images and references")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="under autocast")
-    parser.add_argument("--tiles", action="store_true", help="with self_training.teacher_tiles")
+    parser.add_argument("--teacher", default="overlapping", help="self_training.teacher_detail")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--options", type=json.loads, default={}, help="more of AdaptationTask's options, as JSON")
     parser.add_argument("--against", metavar="SRC", help="the src folder of the checkout to compare with")
@@ -154,7 +154,7 @@ def main() -> None:
         return
     same = ["--backbone", args.backbone, "--size", str(args.size), "--steps", str(args.steps)]
     same += ["--pairs", str(args.pairs), "--threads", str(args.threads), "--options", json.dumps(args.options)]
-    same += [f"--{flag}" for flag in ("bf16", "tiles") if getattr(args, flag)]
+    same += ["--teacher", args.teacher, *["--bf16"] * args.bf16]
     source = str(Path(__file__).parents[1] / "src")
     base = {"plain": (source, "plain")} if args.against is None else {"against": (args.against, "ours")}
     print(json.dumps(compare({**base, "ours": (source, "ours")}, args.rounds, same), indent=1))

@@ -26,7 +26,7 @@ SHARE, FIXED = 1.1, 1.0
 HALF, RECOMPUTE, TILES = (
     "--trainer.precision=16",
     "--model.recompute_backbone=true",
-    "--model.self_training.teacher_tiles=true",
+    "--model.self_training.teacher_detail=tiles",
 )
 GIB = 2**30
 HRDA = f"{FOLDER}/dsrnss_hrda.yaml"

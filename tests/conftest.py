@@ -2,7 +2,9 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -10,6 +12,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest
 import torch
 from hypothesis import settings
+
+CHROMIUM = Path("/usr/bin/chromium")
 
 # tests that are started in the background inherit that Ctrl-C is ignored; the commands that they start must not
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -31,3 +35,14 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, _cache: Path) -> N
     """Tests never see the data sets and the cache of the machine they run on."""
     monkeypatch.delenv("DATA_DIR", raising=False)
     monkeypatch.setenv("DSRNSS_CACHE", str(_cache))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield found
+        found.close()

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from dsrnss.data import Folder
 from dsrnss.errors import DsrnssError, ImageError
-from dsrnss.inference.segmenter import MAX_MEGAPIXELS, SMALLEST_SIDE, Segmenter
+from dsrnss.inference.photograph import MAX_MEGAPIXELS, SMALLEST_SIDE
+from dsrnss.inference.segmenter import Segmenter
 from dsrnss.labels import CITYSCAPES
 from dsrnss.pictures import decode, read_header, verify
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torchmetrics import Metric
 
+from dsrnss.collectives import everyones
 from dsrnss.labels import IGNORE_INDEX
 from dsrnss.normalisation import denormalise
 
@@ -158,11 +159,7 @@ class DetailCounts(Metric):
 
 def _gathered(names: dict[int, str]) -> dict[int, str]:
     """The names that all processes know."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return names
-    parts: list[dict[int, str]] = [{} for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(parts, names)
-    return {index: name for part in parts for index, name in part.items()}
+    return {index: name for part in everyones(names) for index, name in part.items()}
 
 
 def _images(rows: Counts, names: Mapping[int, str]) -> list[ImageScore]:

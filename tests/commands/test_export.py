@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +16,23 @@ from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import save_pretrained
 
 
+def saved(folder: Path, **options: Any) -> Path:
+    """A small network that has learned nothing."""
+    torch.manual_seed(0)
+    network = build_segmentor(NetworkConfig(backbone="compact", head="fpn", head_channels=8, **options))
+    card = {"image_height": 64, "image_width": 128}
+    return save_pretrained(network, folder / "random.safetensors", card=card)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    network = build_segmentor(NetworkConfig(backbone="compact", head="fpn", head_channels=8))
-    card = {"image_height": 64, "image_width": 128}
-    return save_pretrained(network, tmp_path_factory.mktemp("model") / "random.safetensors", card=card)
+    return saved(tmp_path_factory.mktemp("model"))
 
 
 @pytest.mark.slow
-def test_onnx(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "model.onnx"
+@pytest.mark.parametrize("hrda", [False, True])
+def test_onnx(hrda: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, file = saved(tmp_path, hrda=hrda), tmp_path / "model.onnx"
     assert main(["export", str(model), "--out", str(file)]) == 0
     shares = re.findall(r"(\d+\.\d+)%", capsys.readouterr().out)
     assert len(shares) == 5 and min(map(float, shares)) >= 99.99

@@ -64,3 +64,8 @@ def test_the_sampler_is_one_that_lightning_leaves_alone():
     sampler = EvalSampler(5, 2, 1)
     assert isinstance(sampler, torch.utils.data.DistributedSampler)
     assert list(sampler) == [1, 3, 5] and len(sampler) == 3
+
+
+def test_pictures_to_predict_are_dealt_out_without_padding():
+    shares = [list(EvalSampler(3, 5, rank, equal=False)) for rank in range(5)]
+    assert shares == [[0], [1], [2], [], []]

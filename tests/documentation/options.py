@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dsrnss.training.task import AdaptationTask
 
 READERS = ("own.yaml", "my.yaml", "stored.yaml", "run/config.yaml", "RUN/config.yaml")
 """Experiments that a reader has written, or a command before."""
-FREE = ("cd", "cp", "curl", "done", "export", "for", "git", "sbatch", "source", "tensorboard")
+FREE = ("cd", "cp", "curl", "done", "export", "for", "git", "http.server", "npm", "sbatch", "source", "tensorboard")
 """Words that are no program of ours."""
 BEFORE = ("do", "srun")
 """Words that may stand before a program."""
@@ -53,11 +54,16 @@ def check(words: Sequence[str]) -> None:
         UsageError: If a word of it is wrong.
     """
     words = list(words[1:] if words[0] in BEFORE else words)
+    words = [*dropwhile(lambda word: word.startswith("--"), words)]  # of srun
+    if words[:1] == ["torchrun"]:
+        words = words[words.index("-m") + 1 :]
     if not words:
         return
     program, rest = words[0], words[1:]
-    if program == "python" and rest[0] in ("tools/run.py", "-m"):
-        program, rest = "dsrnss", rest[1:] if rest[0] == "tools/run.py" else rest[2:]
+    if program == "python" and rest[0] == "tools/run.py":
+        program, rest = "dsrnss", rest[1:]
+    elif program == "python" and rest[0] == "-m":
+        program, rest = rest[1], rest[2:]
     if program == "dsrnss":
         _dsrnss(rest)
     elif program == "python":

@@ -178,6 +178,21 @@ class TestPaperCommandLine:
         assert "--trainer.accelerator gpu --trainer.devices 1" in caplog.text
         assert "16-mixed" in caplog.text
 
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+    def test_several_processes_on_the_cpu_are_asked_for_by_name(self, here: Path) -> None:
+        with pytest.raises(HardwareError, match=r"sees no GPU.*--trainer\.accelerator cpu"):
+            cli.build("fit", ["e.yaml"], ["--trainer.accelerator", "auto", "--trainer.devices", "2"])
+        built = cli.build("fit", ["e.yaml"], ["--trainer.accelerator", "cpu", "--trainer.devices", "2"])
+        assert built.trainer.world_size == 2
+
+    def test_torchrun_says_how_many(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        place = {"RANK": "2", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "1"}
+        for name, value in {**place, "TORCHELASTIC_RUN_ID": "1", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "1"}.items():
+            monkeypatch.setenv(name, value)
+        built = cli.build("fit", ["e.yaml"], ["--trainer.accelerator", "cpu"])
+        assert (built.trainer.world_size, built.trainer.num_nodes, built.trainer.num_devices) == (4, 2, 2)
+        assert built.trainer.global_rank == 2, "also in a job of SLURM"
+
     def test_no_gpus_is_the_cpu_in_full_precision(self, here: Path) -> None:
         built = cli.build("fit", ["e.yaml"], ["--trainer.gpus=0", "--trainer.precision=16"])
         assert built.config["trainer"]["accelerator"] == "cpu"

@@ -15,7 +15,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from runs import command
 
 from dsrnss import cli
-from dsrnss.errors import CheckpointError, ConfigError, DsrnssError, HardwareError, OutputError, UsageError
+from dsrnss.errors import (
+    CheckpointError,
+    ConfigError,
+    DsrnssError,
+    HardwareError,
+    OutputError,
+    TrainingError,
+    UsageError,
+)
 from dsrnss.experiment import files, loggers
 from dsrnss.experiment.failures import as_typed
 
@@ -30,6 +38,7 @@ from dsrnss.experiment.failures import as_typed
             HardwareError,
             "memory",
         ),
+        (RuntimeError("[pair.cc:545] Connection closed by peer"), TrainingError, "another process .* --ckpt_path last"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), HardwareError, "fewer data.workers"),
         (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), HardwareError, "ended by the system"),
         (

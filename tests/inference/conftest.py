@@ -20,6 +20,7 @@ class StrongestChannel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.config = NetworkConfig("compact", num_classes=3)
         self.calls: list[tuple[tuple[int, ...], str, tuple[int, int] | None]] = []
 
     def predict(

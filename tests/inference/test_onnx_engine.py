@@ -14,8 +14,8 @@ from PIL import Image
 from videos import encode
 
 from dsrnss.errors import CheckpointError, ConfigError, HardwareError
-from dsrnss.inference import torch_engine
-from dsrnss.inference.labelling import label_full_size
+from dsrnss.inference import labelling, torch_engine
+from dsrnss.inference.labelling import StripLabeller
 from dsrnss.inference.onnx_engine import OnnxEngine
 from dsrnss.inference.segmenter import Segmenter
 
@@ -71,10 +71,12 @@ def test_windows_and_flips_give_the_same_where_pixels_stand_alone(file: Path, ph
 @pytest.mark.parametrize("size", [(30, 50), (7, 90), (64, 64), (3, 5), (200, 20)])
 def test_labels_at_full_size_are_those_of_torch(size: tuple[int, int]) -> None:
     logits = torch.randn(5, 13, 21, generator=torch.Generator().manual_seed(1)) * 3
-    labels, confidence = label_full_size(logits.numpy(), size)
-    expected, trusted = torch_engine.label_full_size(logits, size)
-    assert (labels == expected).mean() > 0.995
-    np.testing.assert_allclose(confidence, trusted, atol=1e-4)
+    ours = StripLabeller(13, size, labelling.label_rows, labelling.join_rows)
+    torchs = StripLabeller(13, size, torch_engine.label_rows, torch_engine.join_rows)
+    ours.add(logits.numpy())
+    torchs.add(logits)
+    assert (ours.labels == torchs.labels).mean() > 0.995
+    np.testing.assert_allclose(ours.confidence, torchs.confidence, atol=1e-4)
 
 
 def test_averages_of_certain_predictions_stay_finite(file: Path, segmenter: Segmenter) -> None:
@@ -82,8 +84,9 @@ def test_averages_of_certain_predictions_stay_finite(file: Path, segmenter: Segm
     sure[0] = 1000
     for engine in (OnnxEngine(file), segmenter.engine):
         mixed = engine.mixed(engine.from_numpy(sure), engine.from_numpy(sure), 0.5)
-        labels, confidence = engine.label(mixed, (9, 9))
-        assert (labels == 0).all() and (confidence == 1).all()
+        labeller = engine.labeller(4, (9, 9))
+        labeller.add(mixed)
+        assert (labeller.labels == 0).all() and (labeller.confidence == 1).all()
 
 
 @pytest.mark.parametrize(

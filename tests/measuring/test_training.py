@@ -95,7 +95,7 @@ def test_counting_needs_no_weights_and_no_memory(tiny: str) -> None:
 def test_fewer_teacher_views_and_recomputation_are_seen(tiny: str) -> None:
     options = ["--model.network.backbone=mit_b0", "--model.network.head=segformer", "--trainer.precision=16"]
     plain = count(build_counted([tiny], options)).stages
-    tiles = count(build_counted([tiny], [*options, "--model.self_training.teacher_tiles=true"])).stages
+    tiles = count(build_counted([tiny], [*options, "--model.self_training.teacher_detail=tiles"])).stages
     again = count(build_counted([tiny], [*options, "--model.recompute_backbone=true"])).stages
     assert tiles["teacher"]["operations"] < 0.6 * plain["teacher"]["operations"]
     assert again["backward"]["operations"] > 1.2 * plain["backward"]["operations"]

@@ -124,10 +124,27 @@ def test_tiles_lie_side_by_side(small: HRDA) -> None:
     seen: list[int] = []
     small.train().backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     images = torch.randn(2, 3, 64, 96)
-    teacher, slow = (EMATeacher(small, tiles=tiles) for tiles in (True, False))
+    teacher, slow = (EMATeacher(small, detail=detail) for detail in ("tiles", "overlapping"))
     assert teacher(images).shape == slow(images).shape == (2, 19, 64, 96)
     teacher.network(images)  # evaluated, it overlaps as ever
     assert seen == [2 * (1 + views) for views in (4, 9, 9)]
+
+
+@torch.no_grad()
+def test_a_fast_teacher_sees_references_in_context_alone(small: HRDA) -> None:
+    seen: list[int] = []
+    small.eval().backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    night, day = torch.randn(2, 2, 3, 64, 96)
+    teacher = EMATeacher(small, detail="night_tiles")
+    assert teacher(night, day).shape == (4, 19, 64, 96)
+    assert seen == [2 + 2 + 2 * 4]
+    teacher.network.eval()  # so that images do not depend on each other
+    on_night, on_day = teacher(night, day).chunk(2)
+    torch.testing.assert_close(on_night, teacher(night))
+    context = teacher.network.logits_of(teacher.network.encode(day))
+    expected = torch.nn.functional.interpolate(context, scale_factor=2, mode="bilinear", align_corners=False)
+    expected = torch.nn.functional.interpolate(expected, (64, 96), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(on_day, expected)
 
 
 def test_a_head_of_stride_8_is_refused() -> None:

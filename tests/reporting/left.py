@@ -43,7 +43,7 @@ def leave_results(folder: Path, seed: int, right: float, sets=("night",), space=
         wrong[:24] = 0
         panel = Panel(f"{name}/007", night, truth, {"Prediction": wrong})
         kept = [
-            write_scene(folder, f"{name}_scenes/{rank.replace(' ', '_')}", panel, rank, value, space)
+            write_scene(folder, f"{name}_scenes", panel, rank, value, space)
             for rank, value in (("worst 1", 0.11), ("best 1", 0.74))
         ]
         about = {"checkpoint": "last.ckpt", "created": "2026-01-01", "step": step, "number": number, "scenes": kept}

@@ -10,6 +10,7 @@ from left import leave_results, leave_run
 from dsrnss.errors import RunError
 from dsrnss.reporting.comparison import differing, group
 from dsrnss.reporting.runs import find_runs
+from dsrnss.reporting.runs_page import write_runs_page
 
 
 @pytest.fixture
@@ -78,18 +79,29 @@ def test_a_run_that_went_on_is_one_run(tmp_path: Path) -> None:
     assert first.seconds["training"] == 1400 and "night" in first.results and other.seed == 1
 
 
-def test_the_demo_has_a_before(tmp_path: Path, make_report) -> None:
+def test_the_demo_has_a_before_and_its_worst_and_best_scenes(tmp_path: Path, make_report, make_panel) -> None:
     from left import measured
 
     from dsrnss.reporting.report import write_report
 
     scores = {"source-only": measured(0, 0.3), "adapted": measured(0, 0.5)}
-    write_report(make_report(scores=scores, settings={"seed": "3"}), tmp_path / "demo" / "report.html")
+    extremes = [make_panel(f"night/{number:03d}", seed=number) for number in (0, 1, 11, 10)]
+    report = make_report(scores=scores, settings={"seed": "3"}, extremes=extremes)
+    write_report(report, tmp_path / "demo" / "report.html")
     (run,) = find_runs([tmp_path / "demo"])
     assert (run.seed, list(run.results), list(run.before)) == (3, [make_report().test_set], [make_report().test_set])
     found = run.results[make_report().test_set].scores
     assert found.mean_iou == scores["adapted"].mean_iou
     assert found.detail.calibration_error == pytest.approx(scores["adapted"].detail.calibration_error)
+    scenes = run.results[make_report().test_set].scenes
+    assert [(one.rank, one.name) for one in scenes] == [
+        ("worst 1", "night/000"),
+        ("worst 2", "night/001"),
+        ("best 1", "night/011"),
+        ("best 2", "night/010"),
+    ]
+    assert (scenes[0].panel().predictions["Prediction"] == extremes[0].predictions["Adapted"]).all()
+    assert "night/011" in write_runs_page([run], tmp_path / "page.html").read_text()
 
 
 class TestRefused:

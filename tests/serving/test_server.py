@@ -24,7 +24,6 @@ from dsrnss.models.config import NetworkConfig
 from dsrnss.models.factory import build_segmentor
 from dsrnss.models.weights import save_pretrained
 
-CHROMIUM = Path("/usr/bin/chromium")
 QUEUE = 3
 OPTIONS = ["--port", "0", "--queue", str(QUEUE), "--max-upload-mb", "2", "--max-pixels", "4000000", "--device", "cpu"]
 
@@ -109,17 +108,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[Se
     assert found.process.returncode == 143
     assert "Traceback" not in err
     assert not found.left()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def ask(server: Server, name: str = "a.png", content: bytes | None = None) -> httpx.Response:

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from dsrnss.adaptation.prototypes import PrototypeConfig
-from dsrnss.errors import ConfigError, TrainingError
+from dsrnss.errors import TrainingError
 from dsrnss.training import guard
 from dsrnss.training.task import AdaptationTask
 
@@ -155,12 +155,6 @@ class TestSkip:
         with pytest.raises(TrainingError, match=r"^Step 4: (.|\n)*2 batches in a row"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fit(model, given)
-
-    def test_several_processes_are_refused(self, task: Make) -> None:
-        model = task(on_nonfinite="skip")
-        model._trainer = SimpleNamespace(world_size=2)
-        with pytest.raises(ConfigError, match="on_nonfinite: skip works in one process"):
-            model.on_fit_start()
 
 
 def test_infinite_gradients_are_left_to_the_gradient_scaler(task: Make) -> None:

@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
+import torch
+
+from dsrnss.collectives import average_, everyones, summed, together
+from dsrnss.training.processes import gathered, highest, host_group, seed_of
+
 SCRIPT = """
 import atexit, sys
 from torch import distributed
@@ -24,3 +29,17 @@ def test_the_group_ends_before_the_process_does(tmp_path):
     words = [sys.executable, "-c", SCRIPT, str(tmp_path / "store")]
     run = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     assert run.stdout.split() == ["running", "ended"]
+
+
+def test_alone_there_is_nobody_to_ask():
+    numbers = torch.tensor([1.0, 2.0])
+    average_([numbers])
+    assert summed(numbers) is numbers and numbers.tolist() == [1.0, 2.0]
+    assert everyones("a") == gathered("a") == ["a"]
+    assert highest(3) == 3 and host_group() is None and not together()
+
+
+def test_draws_of_processes_differ_and_the_first_ones_are_those_of_one():
+    assert seed_of(7, 0) == seed_of(7, 0, 5) == 7
+    seeds = {seed_of(seed, process, step) for seed in range(5) for process in range(1, 5) for step in (0, 10)}
+    assert len(seeds) == 40 and not seeds & set(range(5))

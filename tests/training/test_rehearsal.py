@@ -17,6 +17,8 @@ from dsrnss.constants import _kept
 from dsrnss.data import AdaptationDataModule
 from dsrnss.experiment.cli import build
 from dsrnss.measuring.rehearsal import Rehearsal, autocast
+from dsrnss.models.config import NetworkConfig
+from dsrnss.models.factory import build_segmentor
 from dsrnss.training.schedule import build_optimizer
 from dsrnss.training.task import AdaptationTask
 
@@ -144,6 +146,18 @@ def test_parts_that_no_experiment_switches_on_do_not_wait_either(option: str) ->
     with torch.backends.cudnn.flags(enabled=False), rehearsal:
         task.training_step(batch, 0)
     assert sum(rehearsal.syncs.values()) == _kept.cache_info().currsize, rehearsal.syncs
+
+
+@pytest.mark.parametrize("hrda", [False, True])
+def test_a_large_picture_by_windows_waits_for_nothing(hrda: bool) -> None:
+    rehearsal, network = Rehearsal(), build_segmentor(NetworkConfig("mit_b0", "daformer", 16, hrda=hrda)).eval()
+    rehearsal.move(network)
+    images = rehearsal.fake((1, 3, 270, 480))
+    for dtype in (None, torch.float16, torch.bfloat16):
+        with torch.no_grad(), rehearsal, autocast("cuda", dtype):
+            logits = network.predict(images, "slide", (270, 270), (105, 105))
+        assert (logits.shape, logits.dtype, logits.device.type) == ((1, 19, 270, 480), torch.float32, "cuda")
+    assert not rehearsal.syncs and not rehearsal.uploads
 
 
 @pytest.mark.parametrize("name", _experiments())

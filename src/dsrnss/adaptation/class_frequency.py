@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrnss.adaptation.cells import count
+from dsrnss.collectives import summed
 from dsrnss.labels import LabelSpace
 
 
@@ -44,13 +45,13 @@ class ClassFrequency(nn.Module):
 
     @torch.no_grad()
     def update(self, labels: Tensor) -> None:
-        """Take a batch of source labels into account.
+        """Take a batch of source labels into account, with those of all processes that train together.
 
         Args:
             labels: (B, H, W) int64 train ids, 255 ignored; a batch without a label changes nothing.
         """
         num_classes = len(self.frequency)
-        counts = count(labels.clamp(max=num_classes), num_classes + 1)[:num_classes]
+        counts = summed(count(labels.clamp(max=num_classes), num_classes + 1)[:num_classes])
         shares = counts / counts.sum().clamp(min=1)
         # The average starts at 0; that scales all frequencies alike, and the weights use their ratios only
         self.frequency.copy_(

@@ -123,7 +123,7 @@ class DSRNSS(nn.Module):
         self.config, self.label_space, self.aligner = config, label_space, aligner
         self.criterion = build_criterion(criterion)
         training = config.self_training
-        self.teacher = EMATeacher(student, training.momentum, training.teacher_dropout, training.teacher_tiles)
+        self.teacher = EMATeacher(student, training.momentum, training.teacher_dropout, training.teacher_detail)
         distant = bool(config.feature_distance.weight and label_space.feature_distance)
         self.reference = ReferenceEncoder(student) if distant else None
         self.bank = MemoryBank(config.memory_bank.classes(label_space), config.memory_bank)
@@ -319,7 +319,7 @@ class DSRNSS(nn.Module):
             images = reference if is_day else images
             probabilities = self.teacher(images).softmax(1)
         else:
-            logits_trg, logits_ref = self.teacher(torch.cat((images, reference))).chunk(2)
+            logits_trg, logits_ref = self.teacher(images, reference).chunk(2)
             given = Alignment(target["flow"], target.get("confidence")) if "flow" in target else None
             alignment, unrefined = self.aligner(images, reference, given), logits_trg.argmax(1)
             warped, valid = warp(logits_ref, alignment.flow)

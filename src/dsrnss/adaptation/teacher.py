@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dsrnss.errors import check_range
 from dsrnss.models.hrda import HRDA
 from dsrnss.models.segmentor import Segmentor
+
+TeacherDetail = Literal["overlapping", "tiles", "night_tiles"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class SelfTrainingConfig:
         teacher_dropout: Leave the teacher's dropout and stochastic depth on, as officially.
         adapt_to_reference: With probability 0.5 a step adapts to the day reference instead of the night image.
         mixed_weight: Weight of the mixed loss; None: 0.8 with HRDA, 1 without, as officially.
-        teacher_tiles: HRDA's teacher sees each pixel in one detail crop instead of in up to four, which halves its
-            work. Not of the paper; what it does to the pseudo-labels was not measured.
+        teacher_detail: What HRDA's teacher sees in detail: `overlapping` crops, each pixel in up to four, as in the
+            paper; `tiles`, each pixel in one, which halves its work; `night_tiles`: tiles of the night images alone,
+            references in context, which leaves a third of it. See docs/performance.md.
         joint_forward: Pass source and mixed images through the student as one batch, so that batch norms see both:
             for backbones with batch norm. Officially one after the other.
     """
@@ -31,7 +35,7 @@ class SelfTrainingConfig:
     teacher_dropout: bool = False
     adapt_to_reference: bool = False
     mixed_weight: float | None = None
-    teacher_tiles: bool = False
+    teacher_detail: TeacherDetail = "overlapping"
     joint_forward: bool = False
 
     def __post_init__(self) -> None:
@@ -71,14 +75,20 @@ class EMATeacher(nn.Module):
         student: The network to follow.
         momentum: Final momentum of the average.
         dropout: Whether dropout and stochastic depth stay on.
-        tiles: Whether the detail crops of HRDA do not overlap where it labels for a student.
+        detail: What HRDA sees in detail where it labels for a student.
     """
 
-    def __init__(self, student: Segmentor, momentum: float = 0.999, dropout: bool = False, tiles: bool = False) -> None:
+    def __init__(
+        self,
+        student: Segmentor,
+        momentum: float = 0.999,
+        dropout: bool = False,
+        detail: TeacherDetail = "overlapping",
+    ) -> None:
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(False)
         self.momentum = momentum
-        self.dropout, self.tiles = dropout, tiles
+        self.dropout, self.detail = dropout, detail
         self.moved_at = -1
         self.train()
 
@@ -120,19 +130,21 @@ class EMATeacher(nn.Module):
         self.moved_at = state
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, references: Tensor | None = None) -> Tensor:
         """Logits at the images' size, without gradient.
 
         Args:
             images: (B, 3, H, W) normalised RGB.
+            references: (B, 3, H, W) by day.
 
         Returns:
-            (B, C, H, W) logits.
+            (B, C, H, W) logits; with references those follow: (2 B, C, H, W).
         """
-        if not (self.tiles and isinstance(self.network, HRDA)):
-            return self.network.predict(images)
-        with self.network.tiled():
-            return self.network.predict(images)
+        both = images if references is None else torch.cat((images, references))
+        if self.detail == "overlapping" or not isinstance(self.network, HRDA):
+            return self.network.predict(both)
+        with self.network.tiled(len(images) if self.detail == "night_tiles" else None):
+            return self.network.predict(both)
 
     def copy_from(self, student: Segmentor) -> None:
         """Become the student as it is now."""

@@ -130,6 +130,7 @@ def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[s
             "network": parts,
             "optimizer": {"lr": network.lr, "backbone_lr_factor": network.factor},
             "schedule": {"warmup_steps": max(1, min(30, steps // 10))},
+            "channels_last": "auto",
         },
     }
 

@@ -15,7 +15,7 @@ from dsrnss.machine import summary
 from dsrnss.metrics import LabelFree, Scores
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.reporting.content import ADAPTED, SOURCE_ONLY, Curve, Panel, RunReport
-from dsrnss.reporting.findings import extreme_indices, followed_curve, panels
+from dsrnss.reporting.findings import extremes, followed_curve, panels
 from dsrnss.reporting.logs import FOLLOWED, METRICS, read_logs, smoothed
 from dsrnss.training.callbacks.best_network import BestNetwork
 from dsrnss.training.checkpoints import LOGS
@@ -69,10 +69,8 @@ class Found:
             for key, one in networks.items()
         }
         chosen = spread(len(shown), PANELS)
-        extremes = extreme_indices(scores[ADAPTED]) if scores else []
-        return cls(
-            label_space, scores, unlabelled, _panels(networks, shown, chosen), _panels(networks, shown, extremes)
-        )
+        ranked = [one.index for _, one in extremes(scores[ADAPTED])] if scores else []
+        return cls(label_space, scores, unlabelled, _panels(networks, shown, chosen), _panels(networks, shown, ranked))
 
 
 def _panels(networks: Mapping[str, Segmentor], dataset: SegmentationDataset, chosen: Sequence[int]) -> list[Panel]:

@@ -23,6 +23,7 @@ usage: dsrnss {command} --config FILE [--KEY VALUE ...]
   --ckpt_path PATH|last       checkpoint to {ckpt}; 'last' is the newest one of this experiment
   --trainer.max_steps N       optimiser steps; the learning rate schedule follows it
   --trainer.accelerator NAME  auto, cpu or gpu
+  --trainer.devices N         GPUs of this machine, or processes (default: 1); under torchrun as many as it starts
   --trainer.precision P       32-true, 16-mixed or bf16-mixed
   --trainer.default_root_dir DIR
                               where `lightning_logs` is written (default: the current folder)

@@ -78,6 +78,8 @@ class AdaptationDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        # of few pictures to predict, a process may get none
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         _check_numbers(crop_size, (source_batch_size, target_batch_size, eval_batch_size), workers, flip, cat_max_ratio)
         check_range("scale", scale[0], 0.1)
         check_range("scale, its greatest value", scale[1], scale[0], 10)
@@ -180,7 +182,7 @@ class AdaptationDataModule(LightningDataModule):
 
     def predict_dataloader(self) -> list[Loader]:
         """One loader for each named set to predict, in their order."""
-        return self._eval_loaders(self.predict)
+        return self._eval_loaders(self.predict, equal=False)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Find the classes of the source labels while they are on the host: later a GPU would be waited for."""
@@ -261,9 +263,10 @@ class AdaptationDataModule(LightningDataModule):
         """Number of training processes, and which of them this is."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
-    def _eval_loaders(self, sets: Mapping[str, SegmentationDataset]) -> list[Loader]:
+    def _eval_loaders(self, sets: Mapping[str, SegmentationDataset], *, equal: bool = True) -> list[Loader]:
         world, rank = self._processes()
-        return [make_eval_loader(s, self.eval_batch_size, self.workers, world, rank) for s in sets.values()]
+        size, workers = self.eval_batch_size, self.workers
+        return [make_eval_loader(one, size, workers, world, rank, equal=equal) for one in sets.values()]
 
     def _evaluated(self, stage: str) -> Mapping[str, SegmentationDataset]:
         return {"fit": self.val, "validate": self.val, "test": self.test, "predict": self.predict}.get(stage, {})

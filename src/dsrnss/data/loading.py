@@ -195,7 +195,7 @@ class EvalView(FailSafe[Batch]):
 
 
 class EvalSampler(DistributedSampler[int]):
-    """Every index once, dealt out to the processes; indices behind the end make their numbers equal.
+    """Every index once, dealt out to the processes; indices behind the end may make their numbers equal.
 
     Lightning's own sampler repeats samples instead, which then count twice.
 
@@ -203,10 +203,11 @@ class EvalSampler(DistributedSampler[int]):
         length: Samples of the set.
         world: Number of processes.
         rank: Number of this process.
+        equal: Whether all processes shall have equally many indices.
     """
 
-    def __init__(self, length: int, world: int, rank: int) -> None:
-        self.indices = range(rank, -(-length // world) * world, world)
+    def __init__(self, length: int, world: int, rank: int, *, equal: bool = True) -> None:
+        self.indices = range(rank, -(-length // world) * world if equal else length, world)
         super().__init__(self.indices, num_replicas=world, rank=rank, shuffle=False)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
@@ -272,10 +273,19 @@ def make_loader(
 
 
 def make_eval_loader(
-    dataset: SegmentationDataset, batch_size: int, workers: int, world: int = 1, rank: int = 0
+    dataset: SegmentationDataset, batch_size: int, workers: int, world: int = 1, rank: int = 0, *, equal: bool = True
 ) -> Loader:
-    """Build a loader for validation or test that is exact over processes: no picture counts twice."""
-    sampler = EvalSampler(len(dataset), world, rank) if world > 1 else None
+    """Build a loader of whole pictures that is exact over processes: no picture counts twice.
+
+    Args:
+        dataset: The pictures.
+        batch_size: Pictures a batch.
+        workers: Processes that load.
+        world: Number of processes that share the pictures.
+        rank: Number of this one.
+        equal: Whether all shall get equally many, since they exchange what they count; what pads is without labels.
+    """
+    sampler = EvalSampler(len(dataset), world, rank, equal=equal) if world > 1 else None
     return make_loader(EvalView(dataset), batch_size, workers, sampler=sampler)
 
 

@@ -26,7 +26,7 @@ from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import DEMO_MODEL, save_pretrained
 from dsrnss.progress import ProgressDisplay
 from dsrnss.reporting.content import ADAPTED, DAY, ORACLE, SOURCE_ONLY, Curve, Panel, RunReport
-from dsrnss.reporting.findings import extreme_indices, panels
+from dsrnss.reporting.findings import extremes, panels
 from dsrnss.reporting.report import write_report
 from dsrnss.reporting.tables import print_scores
 from dsrnss.training.callbacks.history import History
@@ -149,11 +149,15 @@ class _Demo:
             source_only = copy.deepcopy(task.student)
             history = self._fit("adapt to night", adaptation)
             found[ADAPTED] = self._score("score adapted", task.evaluated, night)
+            ranked = [one.index for _, one in extremes(found[ADAPTED])]
             compared = {
                 key: panels(
                     night, chosen, *(predict(network, night, chosen) for network in (source_only, task.evaluated))
                 )
-                for key, chosen in (("panels", range(PANELS)), ("extremes", extreme_indices(found[ADAPTED])))
+                for key, chosen in (
+                    ("panels", range(PANELS)),
+                    ("extremes", ranked),
+                )
             }
             if self.with_oracle:
                 found[ORACLE] = self._oracle(adaptation, weights)

@@ -1,6 +1,7 @@
 """The command line of the paper's README, translated to today's options, and checks against this machine."""
 
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -136,6 +137,19 @@ def check_seed(seed: object) -> None:
         raise UsageError(f"seed_everything: expected a whole number from 0 to {2**32 - 1}, not {seed}.")
 
 
+def take_processes(trainer: Any) -> None:
+    """Take the number of devices and machines from `torchrun`, if that started this process.
+
+    Args:
+        trainer: The `trainer` part of an experiment; its `devices` and `num_nodes` are set.
+    """
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        trainer["devices"], trainer["num_nodes"] = devices, int(os.environ["WORLD_SIZE"]) // devices
+
+
 def check_hardware(trainer: Mapping[str, Any]) -> None:
     """See that the asked-for accelerator exists.
 
@@ -149,8 +163,11 @@ def check_hardware(trainer: Mapping[str, Any]) -> None:
 
     accelerator = str(trainer.get("accelerator", "auto"))
     devices = trainer.get("devices", 1)
-    if runs_on_cpu(trainer) and str(devices) not in ("1", "auto"):
-        raise HardwareError(f"trainer.devices is {devices}, but on the CPU one process does the work: set it to 1.")
+    if runs_on_cpu(trainer) and accelerator != "cpu" and str(devices) not in ("1", "auto"):
+        raise HardwareError(
+            f"trainer.devices is {devices}, but torch {torch.__version__} sees no GPU on this machine, and on the CPU "
+            "one process uses all cores: set it to 1. Several processes on the CPU want --trainer.accelerator cpu."
+        )
     if accelerator not in ("gpu", "cuda", "mps"):
         return
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

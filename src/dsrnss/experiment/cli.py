@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
-from lightning.pytorch.utilities import rank_zero_only
 
 from dsrnss.data.submission.archive import benchmarks
 from dsrnss.errors import DsrnssError, UsageError
@@ -25,7 +23,11 @@ from dsrnss.experiment.files import ExperimentFile
 from dsrnss.experiment.quiet import hush
 from dsrnss.training import checkpoints
 from dsrnss.training.callbacks.panels import ImagePanels
+from dsrnss.training.callbacks.predictions import PredictionWriter
 from dsrnss.training.callbacks.stopping import StopOnSignal
+from dsrnss.training.checkpoints import is_main_process
+from dsrnss.training.peers import Peers
+from dsrnss.training.processes import highest
 from dsrnss.writing import prepare_folder
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -79,7 +81,7 @@ class ExperimentCLI(LightningCLI):
         self.run_folder: Path | None = None
         self.ckpt_path: str | None = None
         self.weights_alone: str | None = None
-        self.stopping = StopOnSignal(self.save)
+        self.stopping, self.peers = StopOnSignal(self.save), Peers()
         super().__init__(
             model_class,
             data_class,
@@ -128,6 +130,7 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check the machine and the checkpoint before anything is built."""
         trainer = self.config["trainer"]
+        arguments.take_processes(trainer)
         arguments.check_hardware(trainer)
         loggers.check_installed(trainer.get("logger"))
         arguments.check_trainer(trainer)
@@ -213,7 +216,7 @@ class ExperimentCLI(LightningCLI):
         self.parser.callback_keys = [key for key in self.parser.callback_keys if key not in unused]
         kwargs["callbacks"] = default_callbacks(
             self.command,
-            [*_as_list(config.get("callbacks")), self.stopping],
+            [*_as_list(config.get("callbacks")), self.stopping, self.peers],
             config,
             logs=logs,
             name=self.name,
@@ -226,8 +229,7 @@ class ExperimentCLI(LightningCLI):
         if slurm.job_id() is not None:
             # Lightning looks there for checkpoints of whatever job; ours are in their run's folder
             kwargs["default_root_dir"] = self.run_folder or self.root / checkpoints.LOGS
-            if not any(isinstance(plugin, SLURMEnvironment) for plugin in plugins):
-                plugins.append(SLURMEnvironment(auto_requeue=False))
+            plugins += slurm.environment(plugins)
         kwargs["plugins"] = plugins
         try:
             return super().instantiate_trainer(**kwargs)
@@ -236,17 +238,16 @@ class ExperimentCLI(LightningCLI):
             raise UsageError(f"trainer: {error}") from error
 
     def _loggers(self) -> list[Any]:
-        main_process = getattr(rank_zero_only, "rank", 0) == 0
-        folder = checkpoints.claim_run(self.root, self.name, main_process=main_process)
-        if main_process:
+        self.run_folder = folder = checkpoints.claim_run(self.root, self.name, main_process=is_main_process())
+        if is_main_process():
             slurm.remember(folder)
-        self.run_folder = folder
         return loggers.default_loggers(self.root, f"{checkpoints.LOGS}/{self.name}", folder.name)
 
     def drop_empty_run(self) -> None:
-        """Remove the run's folder, which is this process's own, if the run failed before its first step."""
+        """Remove the run's folder, if this process has made it and the run failed before its first step."""
         trainer = getattr(self, "trainer", None)
-        if self.run_folder is not None and (trainer is None or trainer.global_step == 0):
+        failed = trainer is None or trainer.global_step == 0
+        if self.run_folder is not None and failed and is_main_process():
             shutil.rmtree(self.run_folder, ignore_errors=True)
 
     def run(self) -> None:
@@ -257,20 +258,23 @@ class ExperimentCLI(LightningCLI):
         """
         method = getattr(self.trainer, self.command)
         # the scores are told class by class afterwards
-        quiet = {"verbose": False}
-        more = {"predict": {"return_predictions": False}, "test": quiet, "validate": quiet}.get(self.command, {})
-        try:
-            with self.stopping.listening():
-                # a checkpoint is tensors and plain values: nothing in it may run code
-                method(self.model, datamodule=self.datamodule, ckpt_path=self.ckpt_path, weights_only=True, **more)
-        except BaseException:
-            self.drop_empty_run()
-            raise
-        if self.command == "fit":
-            every = self.config["checkpoint"]["every_n_train_steps"]
-            last = self.last_checkpoint
-            if last is None or not last.is_file() or not every or self.trainer.global_step % every:
-                self.save()
+        more = {"fit": {}, "predict": {"return_predictions": False}}.get(self.command, {"verbose": False})
+        with self.peers:
+            try:
+                with self.stopping.listening():
+                    # a checkpoint is tensors and plain values: nothing in it may run code
+                    method(self.model, datamodule=self.datamodule, ckpt_path=self.ckpt_path, weights_only=True, **more)
+            except BaseException:
+                self.drop_empty_run()
+                raise
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, PredictionWriter):
+                    callback.count_all()
+            if self.command == "fit":
+                every = self.config["checkpoint"]["every_n_train_steps"]
+                there = (last := self.last_checkpoint) is not None and last.is_file()
+                if highest(int(not (there and every and self.trainer.global_step % every == 0))):  # all save, or none
+                    self.save()
 
     def save(self) -> None:
         """Write `last.ckpt`, if the run keeps checkpoints."""

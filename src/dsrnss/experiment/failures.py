@@ -7,7 +7,15 @@ from contextlib import contextmanager
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from dsrnss.errors import CheckpointError, ConfigError, DsrnssError, HardwareError, OutputError, UsageError
+from dsrnss.errors import (
+    CheckpointError,
+    ConfigError,
+    DsrnssError,
+    HardwareError,
+    OutputError,
+    TrainingError,
+    UsageError,
+)
 from dsrnss.writing import why_not_written
 
 _SMALLER = (
@@ -15,6 +23,7 @@ _SMALLER = (
     "network need less."
 )
 _ALLOCATION = ("can't allocate memory", "not enough memory", "Cannot allocate memory", "std::bad_alloc")
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo", "NCCL")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
@@ -53,6 +62,12 @@ def as_typed(error: BaseException, checkpoint: str | None = None) -> DsrnssError
         return HardwareError(f"The machine's memory does not suffice. {_SMALLER} So do fewer data.workers.")
     if isinstance(error, RuntimeError) and ("DataLoader worker" in text or "shared memory" in text):
         return HardwareError(_worker_died(text))
+    if isinstance(error, RuntimeError) and any(words in text for words in _LOST):
+        return TrainingError(
+            "The connection to another process of this run is lost: it has ended, and what it said tells why; or the "
+            "processes cannot reach each other (GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the network). What is "
+            f"saved is whole: go on with --ckpt_path last.\n{text.splitlines()[0]}"
+        )
     if isinstance(error, RuntimeError) and ("inline_container" in text or "PytorchStreamWriter" in text):
         return OutputError("A checkpoint cannot be written: is the disk full? The older one is as it was.")
     if isinstance(error, OSError) and error.errno in _NO_ROOM:

@@ -22,6 +22,7 @@ _WARNINGS = (
     # a resumed run has a folder of its own, and its data goes on by the count of batches seen
     "The dirpath has changed",
     "your dataloader is not resumable",
+    "when logging on epoch level in distributed setting",  # what is logged was summed before
     "returned `None`. If this was on purpose",  # a skipped batch, which has a warning of its own
 )
 

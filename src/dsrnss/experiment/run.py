@@ -7,6 +7,7 @@ from dsrnss.experiment import remarks
 from dsrnss.experiment.cli import build
 from dsrnss.experiment.failures import typed_failures
 from dsrnss.training.callbacks.stopping import Stopped
+from dsrnss.training.checkpoints import is_main_process
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,12 +28,15 @@ def main(argv: Sequence[str]) -> int:
     paths, args = experiments.split_arguments(words)
     with typed_failures(lambda: None):
         cli = build(command, paths, ["--help"] if "--help-all" in args else args)
-    if command == "fit":
+    if command == "fit" and is_main_process():
         remarks.before_fit(cli)
     try:
         with typed_failures(lambda: cli.ckpt_path):
             cli.run()
     except Stopped as stop:
-        remarks.stopped(cli, stop)
+        if cli.trainer.is_global_zero:
+            remarks.stopped(cli, stop)
+        elif cli.stopping.saved:
+            return 0  # all stop together, and the first process says how: a launcher takes another code for a failure
         raise
     return remarks.after(cli) if cli.trainer.is_global_zero else 0

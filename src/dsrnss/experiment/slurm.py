@@ -7,9 +7,12 @@ experiment.
 import logging
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from dsrnss.training.checkpoints import LOGS, is_sound
 
@@ -25,6 +28,16 @@ def job_id() -> str | None:
         return None
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def environment(plugins: Sequence[Any]) -> list[SLURMEnvironment]:
+    """The trainer's plugin for the tasks of a job, unless it has one or `torchrun` starts the processes of each task.
+
+    Args:
+        plugins: That the trainer has.
+    """
+    given = any(isinstance(plugin, SLURMEnvironment) for plugin in plugins)
+    return [] if given or TorchElasticEnvironment.detect() else [SLURMEnvironment(auto_requeue=False)]
 
 
 def remember(run: Path) -> None:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from dsrnss.errors import ImageError, OutputError
 from dsrnss.inference.coco import merged
+from dsrnss.inference.photograph import MAX_MEGAPIXELS, read_photograph
 from dsrnss.inference.results import Segmentation
-from dsrnss.inference.segmenter import MAX_MEGAPIXELS, Segmenter, read_photograph
+from dsrnss.inference.segmenter import Segmenter
 from dsrnss.inference.sources import DEFAULT_KINDS, OUTPUTS, Failure
 from dsrnss.inference.summary import FileState, Journal, PictureRecord, Summary
 from dsrnss.inference.threads import ReadAhead, WriteBehind

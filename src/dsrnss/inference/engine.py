@@ -1,10 +1,13 @@
 """What runs a network: PyTorch or ONNX Runtime, behind one interface. Nothing here imports torch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from dsrnss.inference.labelling import StripLabeller
 
 Scores = Any
 """Logits as the engine holds them, on its device: a torch tensor or a numpy array."""
@@ -46,6 +49,21 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def bands(self, pictures: Pictures, window: tuple[int, int]) -> Iterator[Scores]:
+        """The same from top to bottom, holding no more than a row of windows.
+
+        Args:
+            pictures: (B, h, w, 3) RGB.
+            window: As of `scores`.
+
+        Yields:
+            (B, C, rows, w), valid until the next ones are asked for.
+
+        Raises:
+            MemoryError: If they do not fit into the memory of the device.
+        """
+
+    @abstractmethod
     def mirrored(self, scores: Scores) -> Scores:
         """Scores (..., w) with left and right exchanged."""
 
@@ -60,15 +78,12 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def label(self, scores: Scores, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Interpolate logits (C, h, w) bilinearly and take the best class there.
+    def labeller(self, rows: int, size: tuple[int, int]) -> StripLabeller:
+        """What makes labels of a picture's logits, all at once or band by band.
 
         Args:
-            scores: Of one picture.
+            rows: h of all logits, (C, h, w).
             size: Height and width H, W of the result, in pixels.
-
-        Returns:
-            Labels (H, W) and their softmax probabilities (H, W).
         """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from dsrnss.errors import CheckpointError, ConfigError, HardwareError
 from dsrnss.inference.engine import LEAST_PROBABILITY, Engine, Pictures
-from dsrnss.inference.labelling import label_full_size
+from dsrnss.inference.labelling import StripLabeller, join_rows, label_rows
 from dsrnss.labels import LabelSpace
 from dsrnss.models.config import is_whole
-from dsrnss.models.grid import sliding_windows
+from dsrnss.models.grid import averaged_bands
 from dsrnss.optional import optional
 from dsrnss.paths import expanded
 
@@ -106,19 +106,22 @@ class OnnxEngine(Engine):
 
     def scores(self, pictures: Pictures, window: tuple[int, int] | None) -> Scores:
         """As of `Engine`."""
-        images = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
         if window is None:
-            return self._run(images)
-        batch, _, height, width = images.shape
-        size, corners = sliding_windows((height, width), window)
-        total = np.zeros((batch, self.label_space.num_classes, height, width), np.float32)
-        count = np.zeros((1, 1, height, width), np.float32)
-        for y, x in corners:
-            part = (..., slice(y, y + size[0]), slice(x, x + size[1]))
-            total[part] += self._run(np.ascontiguousarray(images[part]))
-            count[part] += 1
-        total /= count
-        return total
+            return self._run(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+        return np.concatenate([band.copy() for band in self.bands(pictures, window)], axis=-2)
+
+    def bands(self, pictures: Pictures, window: tuple[int, int]) -> Iterator[Scores]:
+        """As of `Engine`."""
+        (batch, height, width, _), classes = pictures.shape, self.label_space.num_classes
+
+        def zeros(channels: int, rows: int) -> Scores:
+            return np.zeros((batch, channels, rows, width), np.float32)
+
+        def logits_of(boxes: Sequence[tuple[slice, slice]]) -> Iterator[Scores]:
+            for rows, columns in boxes:
+                yield self._run(np.ascontiguousarray(pictures[:, rows, columns].transpose(0, 3, 1, 2)))
+
+        return averaged_bands((height, width), window, None, classes, zeros, logits_of)
 
     def _run(self, images: npt.NDArray[np.uint8]) -> Scores:
         try:
@@ -138,9 +141,9 @@ class OnnxEngine(Engine):
         mean = weight * _softmax(first) + (1 - weight) * _softmax(second)
         return np.log(np.maximum(mean, LEAST_PROBABILITY))
 
-    def label(self, scores: Scores, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    def labeller(self, rows: int, size: tuple[int, int]) -> StripLabeller:
         """As of `Engine`."""
-        return label_full_size(scores, size)
+        return StripLabeller(rows, size, label_rows, join_rows)
 
     def to_numpy(self, scores: Scores) -> Scores:
         """As of `Engine`."""

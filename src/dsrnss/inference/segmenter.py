@@ -4,8 +4,7 @@ Importing this imports no torch: a model in an ONNX file runs without it.
 """
 
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,13 +14,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from dsrnss.errors import CheckpointError, ConfigError, ImageError
-from dsrnss.inference.engine import Engine, Scores
+from dsrnss.inference.engine import Engine, Pictures, Scores
+from dsrnss.inference.labelling import StripLabeller
+from dsrnss.inference.photograph import ImageInput, as_picture
 from dsrnss.inference.results import Segmentation
 from dsrnss.labels import LabelSpace
 from dsrnss.models.config import is_whole
 from dsrnss.models.grid import pixel_pair
 from dsrnss.models.weights.registry import DEMO_MODEL
-from dsrnss.pictures import decode, upright_rgb
 
 if TYPE_CHECKING:
     import torch
@@ -29,15 +29,7 @@ if TYPE_CHECKING:
 
     from dsrnss.models.segmentor import Segmentor
 
-ImageInput = Image.Image | npt.NDArray[np.uint8] | str | Path
-
 ONNX_SUFFIX = ".onnx"
-MAX_MEGAPIXELS = 50.0
-"""Larger photographs are refused before they are decoded; at this size segmenting takes about 2 GB of memory."""
-
-SMALLEST_SIDE = 16
-"""Pixels; nothing can be recognised in a smaller photograph."""
-
 _UNKNOWN_HEIGHT = 512
 """Pixels; the training height taken for granted where a model's card does not state it."""
 
@@ -65,10 +57,11 @@ class Segmenter:
         window: Height and width of sliding windows on the scaled photograph, in pixels; by default it is segmented
             whole.
         flip: Segment each photograph mirrored too and average the probabilities: twice the time.
+        compile: Let torch.compile make code for the network: minutes at first, then faster (docs/performance.md).
 
     Raises:
-        ConfigError: If `height` or `window` is too small, or `device` no device.
-        HardwareError: If this machine does not have the device.
+        ConfigError: If `height` or `window` is too small, `device` no device, or PyTorch does not run what is compiled.
+        HardwareError: If this machine does not have the device, or no compiler for it.
     """
 
     def __init__(
@@ -82,13 +75,16 @@ class Segmenter:
         height: int | None = None,
         window: tuple[int, int] | None = None,
         flip: bool = False,
+        compile: bool = False,
     ) -> None:
         least = _SMALLEST_WORKING_SIDE
         if height is not None and height < least:
             raise ConfigError(f"height is at least {least} pixels, not {height}.")
         if window is not None and min(window := pixel_pair("window", window)) < least:
             raise ConfigError(f"A window is at least {least} x {least} pixels, not {window[0]} x {window[1]}.")
-        self.engine = network if isinstance(network, Engine) else _by_torch(network, device, precision)
+        if isinstance(network, Engine) and compile:
+            raise ConfigError("An ONNX file is compiled already: leave out 'compile'.")
+        self.engine = network if isinstance(network, Engine) else _by_torch(network, device, precision, compile)
         self.label_space = label_space
         self.card = dict(card or {})
         self.height = height
@@ -107,7 +103,7 @@ class Segmenter:
                 Hugging Face hub, "user/name"; or an .onnx file of `dsrnss export`.
                 By default the packaged demo network, which has seen only synthetic scenes.
             which: Of a .ckpt, the student or its moving average.
-            **options: `device`, `precision`, `height`, `window` and `flip`, as in the constructor.
+            **options: `device`, `precision`, `height`, `window`, `flip` and `compile`, as in the constructor.
 
         Raises:
             CheckpointError: If there is no such file, it is broken, or it holds no network that is known.
@@ -181,7 +177,7 @@ class Segmenter:
             ImageError: If it cannot be read, is too small, is no picture, or does not fit in the device's memory.
         """
         name = name or (Path(image).stem if isinstance(image, (str, Path)) else "picture")
-        return self.segment([_as_picture(image, name)], [name])[0]
+        return self.segment([as_picture(image, name)], [name])[0]
 
     def segment(self, pictures: Sequence[Image.Image], names: Sequence[str]) -> list[Segmentation]:
         """Segment pictures that pass the network as one batch.
@@ -193,24 +189,41 @@ class Segmenter:
         Raises:
             ImageError: If they do not fit in the device's memory.
         """
-        batch = self.scores(pictures, names[0])
-        return [self.labelled(*item) for item in zip(batch, pictures, names, strict=True)]
+        if (window := self.window) is None:
+            batch = self.scores(pictures, names[0])
+            return [self.labelled(*item) for item in zip(batch, pictures, names, strict=True)]
+        with self._memory_told(names[0]):
+            scaled = np.stack([self.scaled(picture) for picture in pictures])
+            labellers = [self.engine.labeller(scaled.shape[1], (image.height, image.width)) for image in pictures]
+            for band in self._averaged(scaled, lambda batch: self.engine.bands(batch, window)):
+                for labeller, scores in zip(labellers, band, strict=True):
+                    labeller.add(scores)
+        return [self._result(*item) for item in zip(labellers, pictures, names, strict=True)]
 
     def scores(self, pictures: Sequence[Image.Image], name: str) -> Scores:
         """The first half of `segment`: (B, C, h, w) logits at the working size, as the engine holds them."""
-        batch = np.stack([self.scaled(picture) for picture in pictures])
         with self._memory_told(name):
-            scores = self.engine.scores(batch, self.window)
-            if not self.flip:
-                return scores
-            mirrored = self.engine.scores(np.ascontiguousarray(batch[:, :, ::-1]), self.window)
-            return self.engine.mixed(scores, self.engine.mirrored(mirrored), 0.5)
+            scaled = np.stack([self.scaled(picture) for picture in pictures])
+            return next(self._averaged(scaled, lambda batch: iter([self.engine.scores(batch, self.window)])))
+
+    def _averaged(self, pictures: Pictures, scores_of: Callable[[Pictures], Iterator[Scores]]) -> Iterator[Scores]:
+        """Scores of pictures (B, h, w, 3), if `flip` says so averaged with those of the mirrored ones."""
+        if not self.flip:
+            yield from scores_of(pictures)
+            return
+        mirrored = scores_of(np.ascontiguousarray(pictures[:, :, ::-1]))
+        for scores, other in zip(scores_of(pictures), mirrored, strict=True):
+            yield self.engine.mixed(scores, self.engine.mirrored(other), 0.5)
 
     def labelled(self, scores: Scores, picture: Image.Image, name: str) -> Segmentation:
         """The second half of `segment`: labels at a picture's own size of its logits (C, h, w)."""
         with self._memory_told(name):
-            labels, confidence = self.engine.label(scores, (picture.height, picture.width))
-        return Segmentation(labels, confidence, self.label_space, picture, name)
+            labeller = self.engine.labeller(scores.shape[-2], (picture.height, picture.width))
+            labeller.add(scores)
+        return self._result(labeller, picture, name)
+
+    def _result(self, labeller: StripLabeller, picture: Image.Image, name: str) -> Segmentation:
+        return Segmentation(labeller.labels, labeller.confidence, self.label_space, picture, name)
 
     @contextmanager
     def _memory_told(self, name: str) -> Iterator[None]:
@@ -291,43 +304,7 @@ class Segmenter:
         )
 
 
-def _by_torch(network: "Segmentor", device: "str | torch.device", precision: str) -> Engine:
+def _by_torch(network: "Segmentor", device: "str | torch.device", precision: str, compiled: bool) -> Engine:
     from dsrnss.inference.torch_engine import TorchEngine
 
-    return TorchEngine(network, device, precision)
-
-
-def read_photograph(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
-    """Read a photograph as upright RGB.
-
-    Args:
-        path: As of `dsrnss.pictures.decode`.
-        max_megapixels: Larger ones are refused.
-
-    Raises:
-        ImageError: If it cannot be read, or is too large or too small.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and TIFF tags, which do not matter here
-        return decode(path, max_megapixels=max_megapixels, smallest_side=SMALLEST_SIDE)
-
-
-def _as_picture(image: ImageInput, name: str) -> Image.Image:
-    if isinstance(image, (str, Path)):
-        return read_photograph(image)
-    if isinstance(image, np.ndarray):
-        image = _from_array(image)
-    if not isinstance(image, Image.Image):
-        raise ImageError(f"An image is a file, a PIL image or a uint8 array, not a {type(image).__name__}.")
-    if min(image.size) < SMALLEST_SIDE:
-        raise ImageError(f"An image of {image.width} x {image.height} pixels is too small: {SMALLEST_SIDE} at least.")
-    return upright_rgb(image, name)
-
-
-def _from_array(array: npt.NDArray[np.generic]) -> Image.Image:
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
-        raise ImageError(
-            f"An array image is uint8, (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, not {array.dtype} {array.shape}."
-        )
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.ndim == 3 and channels == 1 else array))
+    return TorchEngine(network, device, precision, compiled=compiled)

@@ -14,8 +14,8 @@ from dsrnss.paths import expanded
 from dsrnss.writing import output_error, write_atomically
 
 SUMMARY = "summary.json"
-JOURNAL = ".summary.jsonl"
-"""Records of a run that goes on, a line each; at its end they are in the summary."""
+JOURNAL = ".summary.{}.jsonl"
+"""Records of a run that goes on, a line each, of each process that writes; at its end they are in the summary."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ class Summary:
         # a file name that is no valid UTF-8 comes as lone surrogates: escaped they are still JSON
         file = expanded(folder) / SUMMARY
         write_atomically(file, text.encode("utf-8", errors="backslashreplace") + b"\n")
-        (expanded(folder) / JOURNAL).unlink(missing_ok=True)
+        for journal in expanded(folder).glob(JOURNAL.format("*")):
+            journal.unlink(missing_ok=True)
         return file
 
 
@@ -166,16 +167,19 @@ class Journal:
         folder: Of the results.
         settings: Of this run; what a run with others has done does not count.
         overwrite: Nothing that was done counts.
+        writer: Number of this process among those that write here.
 
     Raises:
         OutputError: If nothing can be written there.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        self._folder, file = folder, folder / JOURNAL
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False, writer: int = 0) -> None:
+        self._folder, self._file = folder, (file := folder / JOURNAL.format(writer))
         settings = json.loads(json.dumps(settings))
         noted = None if overwrite else _noted(file, settings)
-        self._before = {} if overwrite else {**_summarised(folder / SUMMARY, settings), **(noted or {})}
+        self._before = {} if overwrite else _summarised(folder / SUMMARY, settings)
+        for journal in [] if overwrite else folder.glob(JOURNAL.format("*")):
+            self._before |= _noted(journal, settings) or {}
         try:
             # a line that a killed run has begun ends here
             self._stream = file.open("wb" if noted is None else "ab", buffering=0)
@@ -231,7 +235,7 @@ class Journal:
         try:
             self._stream.write(json.dumps(asdict(record)).encode() + b"\n")
         except OSError as error:
-            raise output_error(self._folder / JOURNAL, error) from error
+            raise output_error(self._file, error) from error
 
 
 def _summarised(file: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

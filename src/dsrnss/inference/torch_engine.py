@@ -1,10 +1,10 @@
 """A network of this package, run by PyTorch."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +15,16 @@ from torch import Tensor
 from dsrnss.errors import ConfigError, HardwareError, did_you_mean
 from dsrnss.inference import labelling
 from dsrnss.inference.engine import LEAST_PROBABILITY, Engine, Pictures
+from dsrnss.inference.labelling import Labels, StripLabeller
+from dsrnss.models.compiling import compile_parts
 from dsrnss.models.segmentor import Segmentor
+from dsrnss.models.windows import slide_bands
 from dsrnss.normalisation import normalise
 
 PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """Of the arithmetic -> the type that autocast takes."""
 
 _DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
-_STRIP_VALUES = 2**20
-"""Logits that are interpolated at a time: 4 MiB, which caches hold; all of 12 megapixels in 19 classes are 0.9 GB."""
 _OF_MEMORY = ("memory", "create a primitive")
 """How errors of memory can be told; the second is what oneDNN says."""
 
@@ -46,19 +47,26 @@ class TorchEngine(Engine):
         segmentor: The network.
         device: Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: `float32`, `float16` or `bfloat16`.
+        compiled: Whether torch.compile makes code for the network's parts, at their first use.
 
     Raises:
         ConfigError: If there is no such device or precision at all.
-        HardwareError: If this machine does not have the device.
+        HardwareError: If this machine does not have the device, or no compiler for it.
     """
 
     device: torch.device
 
-    def __init__(self, segmentor: Segmentor, device: str | torch.device, precision: str) -> None:
+    def __init__(
+        self, segmentor: Segmentor, device: str | torch.device, precision: str, *, compiled: bool = False
+    ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"Unknown precision '{precision}'.{did_you_mean(precision, PRECISIONS)}")
         self.device, self.precision = find_device(device), precision
         self.segmentor = segmentor.eval().to(self.device)
+        if compiled:
+            # on a CPU, weights that are constants are laid out for oneDNN
+            options = {"freezing": True} if self.device.type == "cpu" else None
+            compile_parts(self.segmentor, self.device, dynamic=True, options=options)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -72,8 +80,17 @@ class TorchEngine(Engine):
     def scores(self, pictures: Pictures, window: tuple[int, int] | None) -> Tensor:
         """As of `Engine`."""
         with _memory_told():
-            images = normalise(torch.tensor(pictures).permute(0, 3, 1, 2))
+            images = normalise(_channels_first(pictures))
             return self.logits(images, "slide" if window else "whole", window)
+
+    def bands(self, pictures: Pictures, window: tuple[int, int]) -> Iterator[Tensor]:
+        """As of `Engine`."""
+        with _memory_told():
+            images = _channels_first(pictures).to(self.device)
+            # each window by itself: a large picture's bytes are held, not their numbers
+            yield from slide_bands(
+                lambda crops: self._logits(normalise(crops)), self.segmentor.config.num_classes, images, window
+            )
 
     def logits(
         self,
@@ -87,9 +104,12 @@ class TorchEngine(Engine):
             raise ConfigError(f"images is a float tensor (B, 3, H, W), not a {type(images).__name__}.")
         if images.ndim != 4 or images.shape[1] != 3 or min(images.shape) < 1 or not images.is_floating_point():
             raise ConfigError(f"images is a float tensor (B, 3, H, W), not {images.dtype} {tuple(images.shape)}.")
+        return self._logits(images.to(self.device, torch.float32), mode, window, stride)
+
+    def _logits(self, images: Tensor, *how: Any) -> Tensor:
         reduced = PRECISIONS[self.precision]
         with torch.no_grad(), torch.autocast(self.device.type, reduced, enabled=reduced is not None):
-            return self.segmentor.predict(images.to(self.device, torch.float32), mode, window, stride)
+            return self.segmentor.predict(images, *how)
 
     def mirrored(self, scores: Tensor) -> Tensor:
         """As of `Engine`."""
@@ -99,12 +119,13 @@ class TorchEngine(Engine):
         """As of `Engine`."""
         return torch.lerp(second.softmax(-3), first.softmax(-3), weight).clamp(min=LEAST_PROBABILITY).log()
 
-    def label(self, scores: Tensor, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    def labeller(self, rows: int, size: tuple[int, int]) -> StripLabeller:
         """As of `Engine`."""
-        with _memory_told():
-            if self.device.type == "cpu":
-                return labelling.label_full_size(self.to_numpy(scores), size)
-            return label_full_size(scores, size)
+        if self.device.type == "cpu":
+            return StripLabeller(
+                rows, size, lambda scores, *rest: labelling.label_rows(scores.numpy(), *rest), join_rows
+            )
+        return StripLabeller(rows, size, label_rows, join_rows)
 
     def to_numpy(self, scores: Tensor) -> npt.NDArray[np.float32]:
         """As of `Engine`."""
@@ -145,30 +166,27 @@ def find_device(device: str | torch.device) -> torch.device:
 
 
 @torch.inference_mode()
-def label_full_size(logits: Tensor, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Interpolate logits bilinearly to another size and take the best class there, a strip of rows at a time.
+def label_rows(
+    scores: Tensor,
+    above: npt.NDArray[np.intp],
+    below: npt.NDArray[np.intp],
+    weight: npt.NDArray[np.float32],
+    width: int,
+) -> Labels:
+    """As of `labelling.LabelRows`, on the device of the logits."""
+    upper, lower, share = (torch.from_numpy(values).to(scores.device) for values in (above, below, weight))
+    strip = torch.lerp(scores[:, upper], scores[:, lower], share[:, None])
+    strip = F.interpolate(strip[None], size=(len(above), width), mode="bilinear", align_corners=False)[0]
+    best, index = strip.max(dim=0)
+    confidence = (best - strip.logsumexp(dim=0)).exp().clamp(max=1)
+    return index.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
 
-    The result is that of `F.interpolate(..., mode="bilinear", align_corners=False)`, without holding all of it.
 
-    Args:
-        logits: (C, h, w) class scores.
-        size: Height and width H, W of the result, in pixels.
+def join_rows(parts: Sequence[Tensor]) -> Tensor:
+    """Logits (C, rows, w) below each other."""
+    return torch.cat(list(parts), dim=1)
 
-    Returns:
-        Labels (H, W) uint8 and their softmax probabilities (H, W) float32.
-    """
-    (classes, rows, _), (height, width) = logits.shape, size
-    labels, confidence = np.empty(size, np.uint8), np.empty(size, np.float32)
-    step = max(1, _STRIP_VALUES // (classes * width))
-    for start in range(0, height, step):
-        stop = min(start + step, height)
-        centres = torch.arange(start, stop, device=logits.device, dtype=torch.float32)
-        position = ((centres + 0.5) * (rows / height) - 0.5).clamp(0, rows - 1)
-        above = position.floor().long()
-        below = (above + 1).clamp(max=rows - 1)
-        strip = torch.lerp(logits[:, above], logits[:, below], (position - above)[:, None])
-        strip = F.interpolate(strip[None], size=(stop - start, width), mode="bilinear", align_corners=False)[0]
-        best, index = strip.max(dim=0)
-        labels[start:stop] = index.to(torch.uint8).cpu().numpy()
-        confidence[start:stop] = (best - strip.logsumexp(dim=0)).exp().clamp(max=1).cpu().numpy()
-    return labels, confidence
+
+def _channels_first(pictures: Pictures) -> Tensor:
+    """(B, h, w, 3) as a tensor (B, 3, h, w) of the same numbers."""
+    return torch.tensor(pictures).permute(0, 3, 1, 2)

@@ -2,8 +2,9 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
+from typing import Any
 
 from dsrnss.errors import ConfigError
 from dsrnss.models.config import is_whole
@@ -66,3 +67,49 @@ def sliding_windows(
     if any(side < full and step > side for side, full, step in zip(part, size, stride, strict=True)):
         raise ConfigError(f"stride {stride} leaves gaps between windows of {part}: give a stride up to the window.")
     return part, list(window_boxes(size, part, stride))
+
+
+def averaged_bands(
+    size: tuple[int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int] | None,
+    num_classes: int,
+    zeros: Callable[[int, int], Any],
+    logits_of: Callable[[Sequence[tuple[slice, slice]]], Iterator[Any]],
+) -> Iterator[Any]:
+    """Average the logits of overlapping windows, from top to bottom, in arrays of any library.
+
+    Args:
+        size: Height and width of the image, in pixels.
+        window: As of `sliding_windows`.
+        stride: As of `sliding_windows`.
+        num_classes: Channels of the logits.
+        zeros: Channels and rows to a fresh array (B, channels, rows, width).
+        logits_of: Rows and columns of all windows to the logits (B, C, h, w) of each, one after the other.
+
+    Yields:
+        (B, C, rows, width) logits that no further window adds to; their memory is used again for the next ones.
+    """
+    (rows, columns), corners = sliding_windows(size, window, stride)
+    parts = logits_of([(slice(y, y + rows), slice(x, x + columns)) for y, x in corners])
+    sums, counts = zeros(num_classes, rows), zeros(1, rows)
+    tops = sorted({top for top, _ in corners})
+    for top, following in zip(tops, [*tops[1:], size[0]], strict=True):
+        for left in (x for y, x in corners if y == top):
+            sums[..., left : left + columns] += next(parts)
+            counts[..., left : left + columns] += 1
+        done = following - top
+        band = sums[..., :done, :]
+        band /= counts[..., :done, :]
+        yield band
+        for array in (sums, counts):
+            _move_up(array, done)
+
+
+def _move_up(array: Any, by: int) -> None:
+    """Move rows up and clear what comes below; in pieces that do not overlap what they are moved to."""
+    kept = array.shape[-2] - by
+    for start in range(0, kept, by):
+        stop = min(start + by, kept)
+        array[..., start:stop, :] = array[..., start + by : stop + by, :]
+    array[..., kept:, :] = 0

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrnss.errors import ConfigError
+from dsrnss.models.batching import in_batches
 from dsrnss.models.config import NetworkConfig
 from dsrnss.models.contract import channels_of
 from dsrnss.models.grid import divided_up
@@ -25,8 +26,6 @@ HEAD_STRIDE = 4
 """Pixels a position of the logits."""
 OFFSET_STEP = 2 * HEAD_STRIDE
 """Detail crops begin at multiples of this many pixels, so that they lie on the grid of the context's logits."""
-PIXELS_AT_ONCE = 2**19
-"""Detail crops of a prediction go through the network in batches of about this many pixels: memory stays bounded."""
 
 
 def detail_offset(size: tuple[int, int], generator: torch.Generator, *, official: bool = False) -> tuple[int, int]:
@@ -68,6 +67,7 @@ class HRDA(Segmentor):
     def __init__(self, config: NetworkConfig, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__(config, backbone, head)
         self._steps = 2
+        self._detailed: int | None = None
         # both views have half the sides of the image
         self.multiple = math.lcm(OFFSET_STEP, 2 * self.multiple)
         self.hrda_scale_attention = SegFormerHead(
@@ -75,13 +75,17 @@ class HRDA(Segmentor):
         )
 
     @contextmanager
-    def tiled(self) -> Iterator[None]:
-        """Inside the block, images are covered by four detail crops side by side, not by nine that overlap by half."""
-        self._steps = 1
+    def tiled(self, detailed: int | None = None) -> Iterator[None]:
+        """Inside the block, images are covered by four detail crops side by side, not by nine that overlap by half.
+
+        Args:
+            detailed: How many images of a batch are, the first ones; the others are seen in context alone.
+        """
+        self._steps, self._detailed = 1, detailed
         try:
             yield
         finally:
-            self._steps = 2
+            self._steps, self._detailed = 2, None
 
     def view(self, images: Tensor) -> Tensor:
         """The context: (B, 3, H, W) -> (B, 3, H / 2, W / 2)."""
@@ -124,24 +128,24 @@ class HRDA(Segmentor):
         height, width = (side // 2 for side in images.shape[-2:])
         rows, columns = ([side * i // self._steps for i in range(self._steps + 1)] for side in (height, width))
         offsets = list(product(rows, columns))
-        crops = [images[..., y : y + height, x : x + width] for y, x in offsets]
+        detailed = images[: self._detailed]
+        crops = [detailed[..., y : y + height, x : x + width] for y, x in offsets]
         if any(isinstance(module, _BatchNorm) and module.training for module in self.modules()):
             # batch statistics: all views must be one batch
             features = self.features_of(torch.cat((self.view(images), *crops)))
-            logits, *details = self._logits(features, crops[0]).split(len(images))
+            sizes = [len(images), *[len(detailed)] * len(crops)]
+            logits, *details = self._logits(features, crops[0]).split(sizes)
             features = [feature[: len(images)] for feature in features]
         else:
             features = self.encode(images)
             logits = self._logits(features, crops[0])
-            details = [detail for chosen in _batches(crops) for detail in self._details(chosen)]
+            details = [*in_batches(lambda views: self._logits(self.features_of(views), crops[0]), crops)]
         pasted = _paste(details, offsets, _double(logits.shape))
-        return SegmentorOutput(_fuse(logits, pasted, self._attention(features)), features)
-
-    def _details(self, crops: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Logits of each of some crops, which pass the network at once."""
-        logits = self._logits(self.features_of(torch.cat(list(crops))), crops[0])
-        parts: tuple[Tensor, ...] = logits.unflatten(0, (len(crops), -1)).unbind()
-        return parts
+        attention = self._attention([feature[: len(detailed)] for feature in features])
+        fused = _fuse(logits[: len(detailed)], pasted, attention)
+        if len(detailed) < len(images):
+            fused = torch.cat((fused, _enlarged(logits[len(detailed) :])))
+        return SegmentorOutput(fused, features)
 
     def _logits(self, features: list[Tensor], images: Tensor) -> Tensor:
         logits = self.logits_of(features)
@@ -154,13 +158,6 @@ class HRDA(Segmentor):
 
     def _attention(self, features: Sequence[Tensor]) -> Tensor:
         return torch.sigmoid(self.hrda_scale_attention(features))
-
-
-def _batches(crops: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    # a graph that is to take every size cannot count: all at once
-    count = len(crops) if torch.compiler.is_compiling() else max(PIXELS_AT_ONCE // crops[0][:, 0].numel(), 1)
-    for start in range(0, len(crops), count):
-        yield crops[start : start + count]
 
 
 def _on_grid(logits: Tensor, images: Tensor) -> Tensor:
@@ -192,8 +189,8 @@ def _paste(details: Sequence[Tensor], offsets: Sequence[tuple[int, int]], size: 
 
 def _fuse(context: Tensor, detail: Tensor, attention: Tensor) -> Tensor:
     """(1 - a) context + a detail, on the detail's grid."""
+    return _enlarged((1 - attention) * context) + _enlarged(attention) * detail
 
-    def up(values: Tensor) -> Tensor:
-        return F.interpolate(values, scale_factor=2, mode="bilinear", align_corners=False)
 
-    return up((1 - attention) * context) + up(attention) * detail
+def _enlarged(values: Tensor) -> Tensor:
+    return F.interpolate(values, scale_factor=2, mode="bilinear", align_corners=False)

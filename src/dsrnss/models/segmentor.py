@@ -124,7 +124,7 @@ class Segmentor(nn.Module):
         mode: Literal["whole", "slide"] = "whole",
         window: tuple[int, int] | None = None,
         stride: tuple[int, int] | None = None,
-        window_batch: int = 1,
+        window_batch: int | None = None,
     ) -> Tensor:
         """Logits at the images' own size.
 
@@ -134,7 +134,7 @@ class Segmentor(nn.Module):
             window: Height and width of a window in pixels; needed to slide.
             stride: Vertical and horizontal distance of two windows in pixels, no more than the window; by default half
                 a window.
-            window_batch: How many windows pass the network at once.
+            window_batch: How many windows pass the network at once; None: as many as memory allows.
 
         Returns:
             (B, C, H, W) float32 logits.

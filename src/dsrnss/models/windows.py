@@ -1,6 +1,6 @@
 """Prediction of large images by overlapping windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsrnss.errors import ConfigError
-from dsrnss.models.grid import divided_up, sliding_windows
+from dsrnss.models.batching import in_batches
+from dsrnss.models.grid import averaged_bands, divided_up
 
 
 def pad_image(images: Tensor, smallest: int, multiple: int = 1) -> Tensor:
@@ -38,34 +39,58 @@ def slide(
     images: Tensor,
     window: tuple[int, int],
     stride: tuple[int, int] | None = None,
-    window_batch: int = 1,
+    window_batch: int | None = None,
 ) -> Tensor:
-    """Average the logits of overlapping windows (method section 2).
+    """Average the logits of overlapping windows (method section 2); arguments as of `slide_bands`.
+
+    Returns:
+        (B, C, H, W) float32 logits.
+    """
+    height, total, top = images.shape[-2], None, 0
+    for band in slide_bands(predict, num_classes, images, window, stride, window_batch):
+        rows = band.shape[-2]
+        if rows == height:
+            return band
+        if total is None:
+            total = band.new_empty((*band.shape[:2], height, band.shape[-1]))
+        total[..., top : top + rows, :] = band
+        top += rows
+    assert total is not None
+    return total
+
+
+def slide_bands(
+    predict: Callable[[Tensor], Tensor],
+    num_classes: int,
+    images: Tensor,
+    window: tuple[int, int],
+    stride: tuple[int, int] | None = None,
+    window_batch: int | None = None,
+) -> Iterator[Tensor]:
+    """The same from top to bottom, as soon as no window adds to it any more: no more than a row of windows is held.
 
     Args:
         predict: Logits of images at their own size: (B, 3, h, w) -> (B, C, h, w).
         num_classes: C.
-        images: (B, 3, H, W).
+        images: (B, 3, H, W), of any type that `predict` takes.
         window: Height and width of a window in pixels.
         stride: Distance of two windows in pixels, no more than the window; by default half a window.
-        window_batch: How many windows are predicted at once.
+        window_batch: How many windows are predicted at once; None: as many as memory allows.
 
-    Returns:
-        (B, C, H, W) float32 logits.
+    Yields:
+        (B, C, rows, W) float32 logits, valid until the next ones are asked for.
 
     Raises:
         ConfigError: If a number is not positive, or pixels would lie between the windows.
     """
-    if window_batch < 1:
+    if window_batch is not None and window_batch < 1:
         raise ConfigError(f"window_batch is positive, not {window_batch}.")
     batch, _, height, width = images.shape
-    size, boxes = sliding_windows((height, width), window, stride)
-    total = images.new_zeros((batch, num_classes, height, width), dtype=torch.float32)
-    count = images.new_zeros((1, 1, height, width), dtype=torch.float32)
-    for start in range(0, len(boxes), window_batch):
-        chosen = boxes[start : start + window_batch]
-        crops = torch.cat([images[..., y : y + size[0], x : x + size[1]] for y, x in chosen])
-        for (y, x), logits in zip(chosen, predict(crops).split(batch), strict=True):
-            total[..., y : y + size[0], x : x + size[1]] += logits
-            count[..., y : y + size[0], x : x + size[1]] += 1
-    return total.div_(count)
+
+    def zeros(channels: int, rows: int) -> Tensor:
+        return images.new_zeros((batch, channels, rows, width), dtype=torch.float32)
+
+    def logits_of(boxes: Sequence[tuple[slice, slice]]) -> Iterator[Tensor]:
+        return in_batches(predict, [images[..., rows, columns] for rows, columns in boxes], window_batch)
+
+    return averaged_bands((height, width), window, stride, num_classes, zeros, logits_of)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.data.base import SegmentationDataset
+from dsrnss.detail import ImageScore
 from dsrnss.metrics import Scores
 from dsrnss.reporting.content import Curve, Panel
 
@@ -22,10 +23,18 @@ def followed_curve(name: str, points: Iterable[tuple[float, float]]) -> Curve:
     return Curve(name, "%" if share else "", values, "pseudo-labels" if share else "loss")
 
 
-def extreme_indices(scores: Scores, count: int = 2) -> list[int]:
-    """Numbers of the samples that a network has most wrong, then of those most right, where they were looked at."""
-    worst, best = scores.detail.extremes(count) if scores.detail is not None else ([], [])
-    return [one.index for one in (*worst, *best)]
+def extremes(scores: Scores, count: int = 2) -> list[tuple[str, ImageScore]]:
+    """The samples that a network has most wrong, then those most right, where they were looked at.
+
+    Args:
+        scores: Of the network.
+        count: So many of each.
+
+    Returns:
+        Ranks, such as `worst 1`, and the samples.
+    """
+    kinds = zip(("worst", "best"), scores.detail.extremes(count) if scores.detail is not None else (), strict=False)
+    return [(f"{kind} {place}", one) for kind, some in kinds for place, one in enumerate(some, 1)]
 
 
 def panels(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from dsrnss.labels import LabelSpace
 from dsrnss.metrics import LabelFree, Scores
 from dsrnss.paths import expanded
 from dsrnss.reporting.before_after import page_of
-from dsrnss.reporting.content import RunReport
+from dsrnss.reporting.content import ADAPTED, RunReport
+from dsrnss.reporting.findings import extremes
 from dsrnss.reporting.html import render
 from dsrnss.reporting.numbers import as_json, by_class, number
 from dsrnss.reporting.page import Page
+from dsrnss.reporting.scenes import write_scene
 from dsrnss.writing import write_atomically
 
 MAX_BYTES = 4_000_000
@@ -20,11 +23,12 @@ _PICTURE_WIDTHS = (512, 384, 256, 160, 96)
 
 
 def write_report(report: RunReport, path: str | Path) -> list[Path]:
-    """Write the page and its numbers; either file is replaced as a whole or left as it was.
+    """Write the page, its numbers and the worst and best scenes; each file is replaced as a whole or left as it was.
 
     Args:
         report: What to say.
-        path: The page, for example ``demo/report.html``; its folder is made if need be.
+        path: The page, for example ``demo/report.html``; its folder is made if need be. The scenes lie in
+            ``demo/report_scenes``.
 
     Returns:
         The page and the JSON file, which has the page's name with the suffix ``.json``.
@@ -34,10 +38,22 @@ def write_report(report: RunReport, path: str | Path) -> list[Path]:
     """
     page = expanded(path)
     numbers = page.with_suffix(".json")
-    text = json.dumps(report_numbers(report), indent=2, allow_nan=False, ensure_ascii=False)
+    content = report_numbers(report)
+    if report.extremes:
+        content["scores"][ADAPTED]["scenes"] = _write_scenes(report, page)
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(numbers, f"{text}\n".encode())
     write_page(lambda width: page_of(report, width), page)
     return [page, numbers]
+
+
+def _write_scenes(report: RunReport, page: Path) -> list[dict[str, Any]]:
+    """Store what the adapted network sees in the worst and best scenes, for pages that compare runs."""
+    found = []
+    for panel, (rank, one) in zip(report.extremes, extremes(report.scores[ADAPTED]), strict=True):
+        alone = replace(panel, predictions={"Prediction": panel.predictions["Adapted"]})
+        found.append(write_scene(page.parent, f"{page.stem}_scenes", alone, rank, one.mean_iou, report.label_space))
+    return found
 
 
 def report_numbers(report: RunReport) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def _adapted(folder: Path) -> Run:
     logs = sorted((folder / LOGS / "config").glob(f"version_*/{METRICS}"), key=_natural)
     with _understood(folder / NUMBERS):
         told = {str(name): value for name, value in content["settings"].items()}
-        found = {key: _result(one, None) for key, one in content["scores"].items() if "confusion" in one}
+        found = {key: _result(one, folder) for key, one in content["scores"].items() if "confusion" in one}
         place = str(content["test_set"]) or "night"
         return Run(
             folder,
@@ -274,9 +274,9 @@ def _results(folders: Sequence[Path]) -> dict[str, Result]:
     return {name: result for name, (_, _, result) in ordered}
 
 
-def _result(content: Mapping[str, Any], folder: Path | None) -> Result:
+def _result(content: Mapping[str, Any], folder: Path) -> Result:
     space = label_space_of(content)
-    scenes = [] if folder is None else [Scene.read(one, folder) for one in content.get("scenes", ())]
+    scenes = [Scene.read(one, folder) for one in content.get("scenes", ())]
     step = content.get("step")
     return Result(from_json(content, space), space, None if step is None else int(step), scenes)
 

@@ -67,7 +67,7 @@ class Scene:
 
 def write_scene(
     folder: Path,
-    stem: str,
+    inner: str,
     panel: Panel,
     rank: str,
     mean_iou: float,
@@ -77,7 +77,7 @@ def write_scene(
 
     Args:
         folder: Of the results.
-        stem: Beginning of the names of its files, below the folder.
+        inner: Folder of its files, below that one.
         panel: The scene; labels of another size than its picture are brought to it.
         rank: Such as `worst 1`.
         mean_iou: Over the classes of its truth.
@@ -95,7 +95,7 @@ def write_scene(
     for kind, labels in (("truth", panel.truth), ("prediction", prediction)):
         assert labels is not None
         pictures[kind] = label_picture(labels, space, labels.shape[1]).resize(night.size, Image.Resampling.NEAREST)
-    files = {kind: f"{stem}_{kind}{ending}" for kind, ending in _KINDS.items()}
+    files = {kind: f"{inner}/{rank.replace(' ', '_')}_{kind}{ending}" for kind, ending in _KINDS.items()}
     for kind, name in files.items():
         with atomic(folder / name) as draft:
             pictures[kind].save(draft, **(JPEG if kind == "night" else {"optimize": True}))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from dsrnss.errors import ImageError, RefusedError
-from dsrnss.inference.segmenter import SMALLEST_SIDE
+from dsrnss.inference.photograph import SMALLEST_SIDE
 from dsrnss.pictures import decode, what_else
 
 PICTURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF....WEBP", "BMP": b"BM"}

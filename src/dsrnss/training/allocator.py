@@ -1,4 +1,4 @@
-"""Freed memory stays in the process: large temporaries of a step on the CPU are not mapped anew each time."""
+"""Freed memory stays in the process: large temporaries on the CPU are not mapped anew each time."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     """Let the C library take all memory from the heap and give none of it back before the process ends.
 
     By default it maps each large tensor and unmaps it when it is freed, and the system clears every page of the next
-    one: a fifth of the CPU time of a step.
+    one: a fifth of the CPU time of a training step, or of inference.
 
     Returns:
         Whether that is so now: not where the C library is not glibc, another allocator was loaded before it, or the

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from dsrnss.errors import CheckpointError, did_you_mean
 from dsrnss.models.weights import damage, kind_of, list_weights, read_checkpoint
@@ -113,6 +114,11 @@ def locate(path: str) -> Path | None:
         f"Checkpoint '{path}' not found.{did_you_mean(path, beside, show_all=bool(beside))} "
         "'last' takes the newest one of the experiment."
     )
+
+
+def is_main_process() -> bool:
+    """Whether this is the first process of a run, which writes its files; known before the processes meet."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def claim_run(root: Path, experiment: str, *, main_process: bool = True) -> Path:

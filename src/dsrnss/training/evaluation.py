@@ -27,13 +27,13 @@ class InferenceConfig:
         mode: `whole`, or `slide` for overlapping windows whose logits are averaged.
         window: Height and width of a window, pixels.
         stride: Distance of two windows, pixels; None: half a window.
-        window_batch: Windows that pass the network at once: more is faster on a GPU and takes more memory.
+        window_batch: Windows that pass the network at once; None: as many as memory allows.
     """
 
     mode: Literal["whole", "slide"] = "whole"
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
-    window_batch: int = 1
+    window_batch: int | None = None
 
     def __post_init__(self) -> None:
         """Check that a window is given to slide.
@@ -41,7 +41,8 @@ class InferenceConfig:
         Raises:
             ConfigError: If it is not, or a number is not positive.
         """
-        check_range("inference.window_batch", self.window_batch, 1)
+        if self.window_batch is not None:
+            check_range("inference.window_batch", self.window_batch, 1)
         if self.mode == "slide" and self.window is None:
             raise ConfigError("inference.mode: slide needs a window, for example inference.window: [1080, 1080].")
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dsrnss.adaptation.records import Batch, Losses
+from dsrnss.collectives import summed, together
 from dsrnss.errors import TrainingError
 
 OnNonfinite = Literal["stop", "skip"]
@@ -41,6 +42,7 @@ class NonfiniteGuard:
 
     Where a run stops for them, losses are looked at together with the gradients, before the optimiser's step: a GPU is
     waited for once. A batch that is to be skipped must be known before its gradient is added to those of others.
+    Several processes leave out together what one refuses, and then the whole step, since gradients are summed by then.
 
     Args:
         on_nonfinite: What to do: `stop` the run or `skip` the batch.
@@ -79,7 +81,7 @@ class NonfiniteGuard:
         total = torch.stack(list(losses.values())).sum()
         undo, self._undo = self._undo, None
         unseen = _Unseen({name: loss.detach() for name, loss in losses.items()}, total.detach(), batch, undo)
-        if self.on_nonfinite == "stop":
+        if self.on_nonfinite == "stop" or together():  # one process that skipped alone would leave the others waiting
             self._unseen.append(unseen)
         elif not torch.isfinite(unseen.total):
             self._refuse_loss(unseen, student, step)
@@ -107,9 +109,14 @@ class NonfiniteGuard:
         if not values:  # the batch was skipped
             return
         finite = torch.stack(values).isfinite().cpu().tolist()  # the one time in a step that a GPU is waited for
-        for one, sound in zip(unseen, finite, strict=False):
-            if not sound:
-                self._refuse_loss(one, student, step)
+        wrong_ones = [one for one, sound in zip(unseen, finite, strict=False) if not sound]
+        if self.on_nonfinite == "skip" and unseen and summed(unseen[0].total.new_tensor(len(wrong_ones))):
+            one = wrong_ones[0] if wrong_ones else unseen[0]
+            self._refuse_loss(one._replace(undo=unseen[0].undo), student, step)
+            optimizer.zero_grad(set_to_none=True)
+            return
+        for one in wrong_ones:
+            self._refuse_loss(one, student, step)
         if not gradients or finite[-1]:
             self._skipped = 0
             return
@@ -153,7 +160,8 @@ def _cause(batch: Batch, student: nn.Module) -> str:
 def _blame(losses: Losses) -> str:
     wrong = {name: float(loss) for name, loss in losses.items() if not torch.isfinite(loss)}
     if not wrong:
-        return "the sum of the losses is not finite"
+        own = torch.isfinite(torch.stack(list(losses.values())).sum())
+        return "a loss of another process is not finite" if own else "the sum of the losses is not finite"
     terms = ", ".join(f"'{name}' ({value})" for name, value in wrong.items())
     return f"the loss term {terms} is not finite" if len(wrong) == 1 else f"the loss terms {terms} are not finite"
 

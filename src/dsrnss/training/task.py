@@ -24,6 +24,8 @@ from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
 from dsrnss.models.weights.unwrapping import Which
 from dsrnss.training.allocator import keep_freed_memory
+from dsrnss.training.callbacks.execution import Execution, LayoutChoice, set_layout
+from dsrnss.training.callbacks.process_state import ProcessState
 from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable
 from dsrnss.training.callbacks.random_state import RandomState
 from dsrnss.training.evaluation import Evaluation, InferenceConfig, Predictor
@@ -65,10 +67,9 @@ class AdaptationTask(L.LightningModule):
         inference: How pictures are evaluated and predicted.
         label_space: The classes.
         evaluate: Which network is validated and tested; officially the student.
-        channels_last: Memory layout of the student. On a CPU faster for plain convolutions (`compact`), and much slower
-            for the dilated depthwise ones of the DAFormer head.
-        recompute_backbone: Keep none of the backbone's activations for the backward pass, which computes them again:
-            less memory, more time, the same losses and gradients. Not for backbones with batch norms.
+        channels_last: Memory layout of the student; `auto`: measured at the first batch, as the CPU threads are.
+        compile: Compile backbones and heads, which takes minutes once; losses are equal to 1e-4.
+        recompute_backbone: Compute the backbone's activations again in the backward pass: less memory, more time.
         seed: Seed of the method's draws; None: that of torch, which `seed_everything` sets.
         on_nonfinite: `stop` or `skip` the batch where a loss or a gradient is not finite.
         check_classes: Refuse weights and checkpoints whose classes have other names, or another order, than those of
@@ -96,7 +97,8 @@ class AdaptationTask(L.LightningModule):
         inference: InferenceConfig = InferenceConfig(),  # noqa: B008
         label_space: LabelSpace = CITYSCAPES,
         evaluate: Literal["student", "teacher"] = "student",
-        channels_last: bool = False,
+        channels_last: LayoutChoice = False,
+        compile: bool = False,
         recompute_backbone: bool = False,
         seed: int | None = None,
         on_nonfinite: OnNonfinite = "stop",
@@ -110,8 +112,8 @@ class AdaptationTask(L.LightningModule):
         self.inference, self.label_space, self.evaluate = inference, label_space, evaluate
         self.student = build_segmentor(replace(network, num_classes=label_space.num_classes))
         self.student.set_recompute_backbone(recompute_backbone)
-        if channels_last:
-            self.student = self.student.to(memory_format=torch.channels_last)
+        set_layout(self.student, channels_last is True)
+        self.execution = Execution(channels_last, compile)
         self.method = self.method_class(self.student, label_space, config, aligner, criterion, seed)
         self.guard = NonfiniteGuard(on_nonfinite)
         self.results: dict[str, Scores] = {}
@@ -181,8 +183,8 @@ class AdaptationTask(L.LightningModule):
     # --- training -----------------------------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """The exact random state, and the pseudo-labels' accuracy, unless the trainer has such callbacks."""
-        own: list[L.Callback] = [RandomState(), PseudoAccuracy(self.label_space)]
+        """What every training has, unless the trainer has such."""
+        own = [self.execution, RandomState(), PseudoAccuracy(self.label_space), ProcessState()]
         given = {type(callback) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
         return [callback for callback in own if type(callback) not in given]
 
@@ -206,13 +208,8 @@ class AdaptationTask(L.LightningModule):
         """Read the weights, the scale and, if they are asked for, frequencies and places of the classes of the source.
 
         Raises:
-            ConfigError: If several processes would skip batches, or the data cannot tell what is asked of its classes.
+            ConfigError: If the data cannot tell what is asked of its classes.
         """
-        if self.guard.on_nonfinite == "skip" and self.trainer.world_size > 1:
-            # one that skips would leave the others waiting for it
-            raise ConfigError(
-                f"model.on_nonfinite: skip works in one process, not in {self.trainer.world_size} together: use stop."
-            )
         if self.device.type == "cpu":
             keep_freed_memory()
         self._read_initial_weights()

@@ -10,17 +10,17 @@ from dsrnss.inference.video.writing import Timing, TrackWriter, join_chunks
 TIMING = Timing(Fraction(1, 90000), Fraction(25), Fraction(4, 3))
 
 
-def write(folder, kind: str, size: tuple[int, int], pictures, pts, chunk: int = 3):
+def write(folder, kind: str, size: tuple[int, int], pictures, pts, chunk: int = 3, timing=TIMING, last: int = 3600):
     """A video of chunks."""
     parts = []
     for start in range(0, len(pts), chunk):
         parts.append(folder / f"{start}.nut")
-        writer = TrackWriter(parts[-1], kind, size, TIMING)
+        writer = TrackWriter(parts[-1], kind, size, timing)
         for pixels, when in zip(pictures[start : start + chunk], pts[start : start + chunk], strict=True):
             writer.write(pixels, when)
         writer.close()
     out = folder / ("out.mkv" if kind == "labels" else "out.mp4")
-    join_chunks(parts, out, pts[-1] + 3600, 90000)
+    join_chunks(parts, out, pts[-1] + last, timing.time_base)
     return out
 
 
@@ -49,6 +49,16 @@ def test_pictures_keep_size_times_duration_and_pixel_ratio(tmp_path, size: tuple
     assert {(frame.width, frame.height) for frame in frames} == {size}
     for frame, pixels in zip(frames, colours, strict=True):
         assert abs(frame.to_ndarray(format="rgb24").mean() - pixels.mean()) < 3
+
+
+@pytest.mark.parametrize("kind", ["labels", "overlay"])
+@pytest.mark.parametrize("rate", [10, 25])
+def test_the_last_frame_lasts_as_long_as_the_others(tmp_path, kind: str, rate: int) -> None:
+    """Also where the unit of time is a frame, as in AVI; that of the chunks is finer."""
+    grey = [np.full((48, 64) if kind == "labels" else (48, 64, 3), shade, np.uint8) for shade in range(40, 180, 20)]
+    timing = Timing(Fraction(1, rate), Fraction(rate), Fraction(1))
+    with av.open(str(write(tmp_path, kind, (64, 48), grey, range(7), timing=timing, last=1))) as container:
+        assert container.duration / av.time_base == pytest.approx(7 / rate, abs=1e-3)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path) -> None:

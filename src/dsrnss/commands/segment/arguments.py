@@ -52,7 +52,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "float16", "bfloat16"),
         default="float32",
         metavar="TYPE",
-        help="of the arithmetic: float32, float16 or bfloat16, which are faster on GPUs (default: float32)",
+        help="of the arithmetic: float32; bfloat16, faster on GPUs and new CPUs; float16, faster on GPUs, slow on CPUs "
+        "(default: float32)",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="let torch.compile make code for the network: minutes at first, then faster; for many pictures or videos",
     )
     parser.add_argument(
         "--batch-size",
@@ -142,5 +148,5 @@ def settings_of(segmenter: "Segmenter", args: argparse.Namespace) -> dict[str, A
         "dsrnss": __version__,
         "network": segmenter.engine.fingerprint,
         "precision": segmenter.engine.precision,
-        **{name: getattr(args, name) for name in ("height", "window", "flip", "save", "frames", "smooth")},
+        **{name: getattr(args, name) for name in ("height", "window", "flip", "compile", "save", "frames", "smooth")},
     }

@@ -1,6 +1,7 @@
 """`dsrnss segment`: what it is called with, and in which order it works."""
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dsrnss.commands.arguments import import_modules
 from dsrnss.commands.segment.arguments import add_arguments, settings_of, video_kinds
 from dsrnss.commands.segment.report import report, said, say_next
+from dsrnss.commands.segment.sharing import Meeting, Place
 from dsrnss.commands.segment.work import Job, check_video, segment_pictures, segment_video
 from dsrnss.console import notice
 from dsrnss.errors import ImageError
@@ -15,6 +17,7 @@ from dsrnss.inference.sources import PictureFinder, is_video, output_stems, stre
 
 if TYPE_CHECKING:
     from dsrnss.inference.segmenter import Segmenter
+    from dsrnss.inference.summary import Summary
 
 _DEMO_NOTICE = (
     "no --model given, so this is the packaged demo model. It has seen only synthetic street scenes (SynthNight): "
@@ -26,7 +29,8 @@ _DESCRIPTION = """\
 Segment photographs and videos: write label ids, colours and an overlay of each at its own size, and OUT/summary.json.
 What cannot be segmented is named with the reason, the rest is done, and the exit code is 1. Run again after it was
 stopped, the command goes on where it was: what is there already, by the same model and options, is not done again.
-Cameras and streams end by Ctrl-C."""
+Cameras and streams end by Ctrl-C. Started by `torchrun` or `srun` in several processes, each does its share of the
+sources, a video as a whole; the first one writes OUT/summary.json of all."""
 
 
 def add_parser(commands: Any) -> None:
@@ -46,23 +50,25 @@ def run(args: argparse.Namespace) -> int:
         ImageError: If there is none at all.
         OutputError: If the output folder cannot be written to.
         CheckpointError: If the model cannot be read.
-        HardwareError: If there is no such device.
+        HardwareError: If there is no such device, no compiler for it, or another process of this call is gone.
     """
-    started = time.perf_counter()
+    started, place = time.perf_counter(), Place.of(os.environ)
     finder = PictureFinder(recursive=args.recursive, out=args.out)
     files = finder.find(args.sources)
     if not files and not finder.streams:
         raise ImageError("\n".join(said(failure.reason) for failure in finder.failures))
-    videos: list[str | Path] = [*filter(is_video, files), *finder.streams]
-    kinds = video_kinds(args) if videos else ()
 
     from dsrnss.inference.summary import Journal, Summary
     from dsrnss.writing import prepare_folder
 
     args.out = prepare_folder(args.out)
+    meeting = Meeting(place)
+    files, streams = meeting.agreed((files, finder.streams))
+    videos: list[str | Path] = [*filter(is_video, files), *streams]
+    kinds = video_kinds(args) if videos else ()
     if videos:
         check_video(args)
-    segmenter = _load(args)
+    segmenter = _load(args, place)
     settings = settings_of(segmenter, args)
     summary = Summary(
         model="packaged demo model" if args.model is None else str(args.model),
@@ -70,17 +76,28 @@ def run(args: argparse.Namespace) -> int:
         device=str(segmenter.device),
         classes=list(segmenter.label_space.names),
         settings=settings,
-        failures=finder.failures,
+        failures=finder.failures if place.rank == 0 else [],
     )
-    stems = output_stems([*files, *map(stream_path, finder.streams)], args.out)
-    named: dict[str | Path, str] = dict(zip([*files, *finder.streams], stems, strict=True))
-    with Journal(args.out, settings, overwrite=args.overwrite) as journal:
+    stems = output_stems([*files, *map(stream_path, streams)], args.out)
+    named: dict[str | Path, str] = dict(zip([*files, *streams], stems, strict=True))
+    with Journal(args.out, settings, overwrite=args.overwrite, writer=place.rank) as journal:
         job = Job(segmenter, args, summary, journal)
-        segment_pictures(job, [(file, named[file]) for file in files if not is_video(file)])
-        for video in videos:
+        pictures = [(file, named[file]) for file in files if not is_video(file)]
+        segment_pictures(job, place.share(pictures))
+        for video in place.share(videos):
             segment_video(job, video, named[video], kinds)
     summary.seconds = round(time.perf_counter() - started, 3)
+    whole = meeting.together(summary, [*map(str, named)])
+    return 0 if whole is None else _finish(whole, args)
+
+
+def _finish(summary: "Summary", args: argparse.Namespace) -> int:
+    """Write and tell what was done; the exit code."""
+    from dsrnss.inference.batch import write_coco
+
     try:
+        if "coco-json" in (args.save or ()) and summary.pictures:
+            write_coco(args.out, summary.pictures)
         summary.write(args.out)
     finally:  # what was done is told even where the disk is full by now
         report(summary, args.out)
@@ -88,19 +105,23 @@ def run(args: argparse.Namespace) -> int:
     return 1 if summary.failures or any(record.damaged for record in summary.videos) else 0
 
 
-def _load(args: argparse.Namespace) -> "Segmenter":
+def _load(args: argparse.Namespace, place: Place) -> "Segmenter":
     from dsrnss.inference.segmenter import Segmenter
+    from dsrnss.training.allocator import keep_freed_memory
 
     import_modules(args.imports)
     segmenter = Segmenter.from_pretrained(
         args.model,
         which=args.which,
-        device=args.device,
+        device=place.device(args.device),
         precision=args.precision,
         height=args.height,
         window=None if args.window is None else (args.window[0], args.window[1]),
         flip=args.flip,
+        compile=args.compile,
     )
-    if args.model is None:
+    if str(segmenter.device) == "cpu":
+        keep_freed_memory()
+    if args.model is None and place.rank == 0:
         notice(_DEMO_NOTICE)
     return segmenter

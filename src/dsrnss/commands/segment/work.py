@@ -75,8 +75,6 @@ def segment_pictures(job: Job, pictures: Sequence[tuple[Path, str]]) -> None:
             max_megapixels=args.max_megapixels,
             advance=display.advance,
         )
-    if "coco-json" in (args.save or ()):
-        batch.write_coco(args.out, job.summary.pictures)
     _tell_speed("pictures", len(job.summary.pictures) - job.summary.kept, time.perf_counter() - started)
 
 

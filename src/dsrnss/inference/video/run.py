@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from dsrnss.errors import ImageError
 from dsrnss.inference.engine import Scores, Smoothing
+from dsrnss.inference.photograph import MAX_MEGAPIXELS
 from dsrnss.inference.results import Segmentation
-from dsrnss.inference.segmenter import MAX_MEGAPIXELS, Segmenter
+from dsrnss.inference.segmenter import Segmenter
 from dsrnss.inference.sources import FRAMES, VIDEO_OUTPUTS
 from dsrnss.inference.summary import FileState, VideoRecord
 from dsrnss.inference.threads import ReadAhead, WriteBehind
@@ -235,7 +236,7 @@ def _join(work: WorkFolder, files: Mapping[str, str], out: Path, time_base: Frac
         return
     for kind, name in files.items():
         parts = [work.track(number, kind) for number in range(len(work.chunks))]
-        join_chunks(parts, out / name, work.chunks[-1].end, time_base.denominator)
+        join_chunks(parts, out / name, work.chunks[-1].end, time_base)
 
 
 def _record(

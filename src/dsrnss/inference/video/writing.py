@@ -110,23 +110,24 @@ class TrackWriter:
             raise output_error(self._path, error) from error
 
 
-def join_chunks(chunks: Sequence[Path], out: Path, end: int, units: int) -> None:
+def join_chunks(chunks: Sequence[Path], out: Path, end: int, time_base: Fraction) -> None:
     """Make one video of chunks that follow each other, as they were encoded.
 
     Args:
         chunks: Files of a `TrackWriter` each.
         out: `.mp4` or `.mkv`; it appears when it is complete.
         end: When the last frame ends, in units of the time base.
-        units: Of those, in a second.
+        time_base: Seconds of one unit; that of a chunk is finer where this one is coarse.
 
     Raises:
         OutputError: If it cannot be written.
     """
     av = library()
     mp4 = out.suffix == ".mp4"
+    kind, options = "mp4" if mp4 else "matroska", _muxing(mp4, time_base.denominator)
     with atomic(out) as draft:
         try:
-            with av.open(str(draft), "w", format="mp4" if mp4 else "matroska", options=_muxing(mp4, units)) as joined:
+            with av.open(str(draft), "w", format=kind, options=options) as joined:
                 stream, before = None, None
                 for chunk in chunks:
                     with av.open(str(chunk)) as part:
@@ -141,7 +142,7 @@ def join_chunks(chunks: Sequence[Path], out: Path, end: int, units: int) -> None
                                 _mux(joined, stream, before, packet.pts)
                             before = packet
                 if before is not None:
-                    _mux(joined, stream, before, end)
+                    _mux(joined, stream, before, round(end * time_base / before.time_base))
         except av.error.FFmpegError as error:
             if isinstance(error, OSError):
                 raise

@@ -9,6 +9,7 @@ from torchvision.ops import StochasticDepth
 
 from dsrnss.errors import ConfigError, did_you_mean
 from dsrnss.models.contract import number_layers
+from dsrnss.models.onednn import linear
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ MLP_RATIO = 4
 
 
 def _to_map(tokens: Tensor, height: int, width: int) -> Tensor:
-    features: Tensor = tokens.transpose(1, 2).unflatten(2, (height, width))
+    # in this order a single image is known to be channels-last too, and the convolution behind copies nothing
+    features: Tensor = tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
     return features
 
 
@@ -72,14 +74,13 @@ class EfficientAttention(nn.Module):
 
     def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """(B, h*w, C) tokens -> the same shape."""
-        query = self.q(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        query = linear(self.q, tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         context = tokens
         if self.reduction > 1:
             context = self.norm(_to_tokens(self.sr(_to_map(tokens, height, width))))
-        key, value = self.kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        key, value = linear(self.kv, context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(query, key, value)
-        projected: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
-        return projected
+        return linear(self.proj, attended.transpose(1, 2).flatten(2))
 
 
 class DepthwiseConv(nn.Module):
@@ -105,8 +106,7 @@ class MixFFN(nn.Module):
 
     def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """(B, h*w, C) tokens -> the same shape."""
-        mixed: Tensor = self.fc2(F.gelu(self.dwconv(self.fc1(tokens), height, width)))
-        return mixed
+        return linear(self.fc2, F.gelu(self.dwconv(linear(self.fc1, tokens), height, width)))
 
 
 class MiTBlock(nn.Module):

@@ -61,6 +61,9 @@ class TimmEncoder(nn.Module):
         widths, strides, self.indices = _maps(self.model)
         self.plain = len(strides) == LEVELS and len(set(strides)) == 1
         self.model.prune_intermediate_layers(self.indices, prune_norm=not self.plain, prune_head=True)
+        for module in self.model.modules():
+            if type(module) is library().layers.Conv2dSame:
+                module.__class__ = SameConvolution
         self.stride = math.lcm(*strides)
         self.strides = (4, 8, 16, 32) if self.plain else strides
         self.fresh: tuple[str, ...] = ("pyramid.",) if self.plain else ()
@@ -114,6 +117,21 @@ class TimmEncoder(nn.Module):
         layers: dict[str, int] = library().models.group_parameters(self.model, self.model.group_matcher(), reverse=True)
         found = {f"model.{name}": layer for name, layer in layers.items()}
         return {name: found.get(name, max(found.values())) for name, _ in self.named_parameters()}
+
+
+class SameConvolution(nn.Conv2d):
+    """Convolution that pads as TensorFlow's SAME does, of maps whose sides are multiples of the stride.
+
+    That of timm computes the padding from the sides; an exporter that takes every size follows this for minutes.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, H / stride, W / stride)."""
+        sides: list[int] = []
+        for kernel, stride, dilation in zip(self.kernel_size, self.stride, self.dilation, strict=True):
+            lacking = max((kernel - 1) * dilation + 1 - stride, 0)
+            sides = [lacking // 2, lacking - lacking // 2, *sides]
+        return super().forward(F.pad(features, sides))
 
 
 class FeaturePyramid(nn.Module):

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrnss.models.heads.layers import ConvModule, LinearEmbedding, initialise_classifier, resize_to_first
+from dsrnss.models.heads.layers import ConvModule, LinearEmbedding, embedded_pointwise, initialise_classifier
 
 
 class SegFormerHead(nn.Module):
@@ -30,13 +29,8 @@ class SegFormerHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (B, C_i, H_i, W_i), finest first -> (B, num_classes, H_0, W_0) logits."""
-        # a 1x1 convolution of resized maps is the sum of the resized convolutions, and two in a row are one
-        parts = self.linear_fuse.conv.weight.flatten(1).chunk(self.levels, dim=1)[::-1]  # coarsest first
-        layers = [getattr(self, f"linear_c{i}").proj for i in range(1, self.levels + 1)]
-        fused = [
-            F.conv2d(f, (part @ layer.weight)[..., None, None], part @ layer.bias)
-            for part, layer, f in zip(parts, layers, features, strict=True)
-        ]
-        finest, *others = resize_to_first(fused)
-        logits: Tensor = self.linear_pred(self.dropout(self.linear_fuse.activate(sum(others, finest))))
+        weights = self.linear_fuse.conv.weight.flatten(1).chunk(self.levels, dim=1)[::-1]  # coarsest first
+        layers = [getattr(self, f"linear_c{level}") for level in range(1, self.levels + 1)]
+        fused = self.linear_fuse.activate(embedded_pointwise(weights, layers, features))
+        logits: Tensor = self.linear_pred(self.dropout(fused))
         return logits

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 import lightning as L
 
+from dsrnss.collectives import everyones
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.errors import ConfigError, check_range
 from dsrnss.labels import LabelSpace
@@ -155,7 +156,7 @@ class BestNetwork(L.Callback):
         self._take(trainer, pl_module, found.score)
 
     def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, score: float) -> None:
-        before = self.best
+        before, score = self.best, everyones(score)[0]  # all decide alike, whatever the last digits of each
         self.checks.append(Check(trainer.global_step, score))
         if self.best is self.checks[-1]:
             self._keep(trainer, pl_module)

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 from torch import Tensor
 
+from dsrnss.collectives import everyones
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.training.predictions import Prediction, each_prediction
 from dsrnss.training.protocol import training_data
@@ -24,6 +25,9 @@ class PredictionWriter(BasePredictionWriter):
 
     Args:
         folder: Where to write.
+
+    Attributes:
+        written: Pictures of which it has written files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,6 +60,10 @@ class PredictionWriter(BasePredictionWriter):
         for one in each_prediction(prediction, batch["name"]):
             self._write(one, folder, space)
             self.written += 1
+
+    def count_all(self) -> None:
+        """Count what the other processes have written; all call it together, also one that had no picture."""
+        self.written = sum(everyones(self.written))
 
     def _write(self, one: Prediction, folder: Path, space: LabelSpace) -> None:
         for kind, pixels in ((LABELS, one.labels), (COLOURS, space.colorize(one.labels))):

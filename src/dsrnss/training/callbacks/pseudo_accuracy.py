@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from dsrnss.adaptation.records import StepRecord
+from dsrnss.collectives import summed
 from dsrnss.labels import IGNORE_INDEX, LabelSpace
+from dsrnss.training.processes import host_group
 
 STAGES = ("teacher", "refined")
 """Before and after the refinement by the day reference."""
@@ -55,7 +57,7 @@ class PseudoAccuracy(L.Callback):
         counts[1] += torch.bincount(truth[known], minlength=number)
 
     def report(self, step: int) -> dict[str, float]:
-        """Share of right pixels of each class since the last report, when one is due.
+        """Share of right pixels of each class since the last report, of all processes, when one is due.
 
         Args:
             step: Optimiser steps done.
@@ -63,11 +65,12 @@ class PseudoAccuracy(L.Callback):
         Returns:
             `pseudo/STAGE_class/NAME` -> share of the class's pixels that are right; empty when none is due.
         """
-        if step % self.every or not self.counts.any():
+        if step % self.every:
             return {}
+        counts = summed(self.counts.cpu(), host_group())
         shares = {
             f"pseudo/{stage}_class/{name}": right / total
-            for stage, (rights, totals) in zip(STAGES, self.counts.tolist(), strict=True)
+            for stage, (rights, totals) in zip(STAGES, counts.tolist(), strict=True)
             for name, right, total in zip(self.label_space.names, rights, totals, strict=True)
             if total
         }

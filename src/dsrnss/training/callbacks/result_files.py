@@ -21,6 +21,7 @@ from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import Scores
 from dsrnss.paths import expanded
 from dsrnss.reporting.content import Panel
+from dsrnss.reporting.findings import extremes
 from dsrnss.reporting.numbers import as_json
 from dsrnss.reporting.result_plots import draw_bars, draw_confusion
 from dsrnss.reporting.runs import read_run
@@ -98,20 +99,14 @@ def _scenes(
     if scores.detail is None or network is None or not isinstance(data, AdaptationDataModule):
         return []
     dataset, space = data.test[name], data.source.label_space
-    worst, best = scores.detail.extremes(EXTREMES)
-    ranked = [
-        (f"{kind} {place}", one)
-        for kind, some in (("worst", worst), ("best", best))
-        for place, one in enumerate(some, 1)
-    ]
+    ranked = extremes(scores, EXTREMES)
     labels = predict(network, dataset, [one.index for _, one in ranked], pl_module.device)
     found = []
     for (rank, one), prediction in zip(ranked, labels, strict=True):
         sample = dataset[one.index]
         image = sample["image"].permute(1, 2, 0).numpy()
         panel = Panel(one.name, image, sample["label"].numpy(), {"Prediction": prediction})
-        stem = f"{_stem(name)}_scenes/{rank.replace(' ', '_')}"
-        found.append(write_scene(folder, stem, panel, rank, one.mean_iou, space))
+        found.append(write_scene(folder, f"{_stem(name)}_scenes", panel, rank, one.mean_iou, space))
     return found
 
 

@@ -19,15 +19,17 @@ class RunRecord(L.Callback):
 
     def __init__(self) -> None:
         self._content: dict[str, Any] = {}
+        self._folder: str | None = None
         self._began = self._validating = self._validated = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is known before the first step."""
         self._began, self._validated = time.perf_counter(), 0.0
+        self._folder = trainer.log_dir  # an exchange, which all processes must join
         self._content = {
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "first_step": trainer.global_step,
-            "devices": f"{trainer.num_devices} x {pl_module.device.type}",
+            "devices": f"{trainer.world_size} x {pl_module.device.type}",
             "precision": str(trainer.precision),
             "machine": summary(),
         }
@@ -52,7 +54,7 @@ class RunRecord(L.Callback):
             self._write(trainer, finished=False)
 
     def _write(self, trainer: L.Trainer, *, finished: bool) -> None:
-        if not trainer.is_global_zero or trainer.log_dir is None:
+        if not trainer.is_global_zero or self._folder is None:
             return
         seconds = time.perf_counter() - self._began
         content = {
@@ -61,4 +63,4 @@ class RunRecord(L.Callback):
             "finished": finished,
             "seconds": {"training": seconds - self._validated, "validation": self._validated},
         }
-        write_atomically(Path(trainer.log_dir) / RECORD, f"{json.dumps(content, indent=1)}\n".encode())
+        write_atomically(Path(self._folder) / RECORD, f"{json.dumps(content, indent=1)}\n".encode())

@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 
 from dsrnss.data.workers import keep_workers
+from dsrnss.training.processes import highest
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
@@ -30,17 +31,21 @@ class Stopped(SystemExit):
 class StopOnSignal(L.Callback):
     """Ctrl-C, SIGTERM and SIGUSR1 let a training finish its step, save, and stop; a second one stops it at once.
 
-    Outside of training there is nothing to save: the first one stops at once.
+    Outside of training there is nothing to save: the first one stops at once. Of several processes all stop in the same
+    step, whichever was told to.
 
     Args:
         save: Called between two steps, when nothing of the training is half done.
+
+    Attributes:
+        saved: Whether all was saved for a stop.
     """
 
     def __init__(self, save: Callable[[], object]) -> None:
         self.save = save
+        self.saved = False
         self._training = False
         self._pending: int | None = None
-        self._saved = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -83,10 +88,8 @@ class StopOnSignal(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save, if a stop is wanted, at the end of an optimiser step: accumulated gradients are in no checkpoint."""
-        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        if self._pending is not None and whole:
-            self.save()
-            self._saved = True
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch:
+            self._save_if_wanted()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -108,12 +111,17 @@ class StopOnSignal(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Save and stop in the middle of a validation, if that is wanted; it is not made up for."""
-        if self._pending is not None and self._training:
-            self.save()
-            self._saved = True
+        if self._training:
+            self._save_if_wanted()
             self._stop_if_saved()
 
+    def _save_if_wanted(self) -> None:
+        if wanted := highest(self._pending or 0):
+            self._pending = wanted
+            self.save()
+            self.saved = True
+
     def _stop_if_saved(self) -> None:
-        if self._pending is not None and self._saved:
+        if self._pending is not None and self.saved:
             self._training = False
             raise Stopped(self._pending)
