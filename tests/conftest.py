@@ -8,6 +8,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# the setting of glibc itself: else the first training in this process lets it keep the memory of all tests to come
+os.environ.setdefault("MALLOC_TOP_PAD_", "131072")
 
 import pytest
 import torch
