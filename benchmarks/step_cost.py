@@ -53,8 +53,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             if isinstance(network, nn.Module):
                 plain_step.make_plain(network)
         backward = plain_step.backward
-    elif importlib.util.find_spec("dsrnss.training.allocator"):  # a checkout to compare with may be older
-        importlib.import_module("dsrnss.training.allocator").keep_freed_memory()
+    elif importlib.util.find_spec("dsrnss.allocator"):  # a checkout to compare with may be older
+        importlib.import_module("dsrnss.allocator").keep_freed_memory()
     optimizer, _ = build_optimizer(task.student, task.optimizer_config, task.schedule_config)
     size, pairs = args.size, args.pairs
     images = [torch.randn(pairs, 3, size, size) for _ in range(3)]

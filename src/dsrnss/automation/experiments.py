@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from dsrnss.automation.plan import NetworkChoice, Plan
+from dsrnss.automation.plan import LITE0, NetworkChoice, Plan
 from dsrnss.automation.sets import SetChoice
 from dsrnss.models.config import NetworkConfig
 from dsrnss.writing import write_atomically
@@ -130,9 +130,14 @@ def _common(plan: Plan, network: NetworkChoice, steps: int, seed: int) -> dict[s
             "network": parts,
             "optimizer": {"lr": network.lr, "backbone_lr_factor": network.factor},
             "schedule": {"warmup_steps": max(1, min(30, steps // 10))},
-            "channels_last": "auto",
+            **({"channels_last": True} if _likes_channels_last(network.parts) else {}),
         },
     }
+
+
+def _likes_channels_last(parts: NetworkConfig) -> bool:
+    """Measured (docs/performance.md), and not measured anew in each run, which is to be repeatable to the last bit."""
+    return parts.backbone in ("compact", LITE0) and parts.head == "fpn" and not parts.hrda
 
 
 def _data(plan: Plan, day: SetChoice, batch: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from dsrnss.adaptation.alignment import ClassicalAligner, GivenAligner
 from dsrnss.adaptation.records import Batch
+from dsrnss.allocator import keep_freed_memory
 from dsrnss.constants import forget_constants
 from dsrnss.data.datamodule import AdaptationDataModule
 from dsrnss.errors import DatasetNotFoundError
@@ -20,7 +21,6 @@ from dsrnss.measuring.made_up import training_batch
 from dsrnss.measuring.rehearsal import Rehearsal, autocast
 from dsrnss.measuring.stages import Cost, Stages, gauge_of
 from dsrnss.presence import classes_present
-from dsrnss.training.allocator import keep_freed_memory
 from dsrnss.training.task import AdaptationTask
 
 STEP, EPOCH = 10_000, 100

@@ -128,7 +128,7 @@ class HRDA(Segmentor):
         height, width = (side // 2 for side in images.shape[-2:])
         rows, columns = ([side * i // self._steps for i in range(self._steps + 1)] for side in (height, width))
         offsets = list(product(rows, columns))
-        detailed = images[: self._detailed]
+        detailed = images if self._detailed is None else images[: self._detailed]
         crops = [detailed[..., y : y + height, x : x + width] for y, x in offsets]
         if any(isinstance(module, _BatchNorm) and module.training for module in self.modules()):
             # batch statistics: all views must be one batch
@@ -141,11 +141,11 @@ class HRDA(Segmentor):
             logits = self._logits(features, crops[0])
             details = [*in_batches(lambda views: self._logits(self.features_of(views), crops[0]), crops)]
         pasted = _paste(details, offsets, _double(logits.shape))
+        if self._detailed is None:
+            return SegmentorOutput(_fuse(logits, pasted, self._attention(features)), features)
         attention = self._attention([feature[: len(detailed)] for feature in features])
         fused = _fuse(logits[: len(detailed)], pasted, attention)
-        if len(detailed) < len(images):
-            fused = torch.cat((fused, _enlarged(logits[len(detailed) :])))
-        return SegmentorOutput(fused, features)
+        return SegmentorOutput(torch.cat((fused, _enlarged(logits[len(detailed) :]))), features)
 
     def _logits(self, features: list[Tensor], images: Tensor) -> Tensor:
         logits = self.logits_of(features)

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from dsrnss.adaptation.alignment import Aligner
 from dsrnss.adaptation.method import DSRNSS, MethodConfig
 from dsrnss.adaptation.records import Batch, StepRecord
+from dsrnss.allocator import keep_freed_memory
 from dsrnss.errors import ConfigError
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.metrics import Scores, pixel_accuracy
@@ -23,7 +24,6 @@ from dsrnss.models.factory import build_segmentor
 from dsrnss.models.segmentor import Segmentor
 from dsrnss.models.weights import CARD_KEY, describe
 from dsrnss.models.weights.unwrapping import Which
-from dsrnss.training.allocator import keep_freed_memory
 from dsrnss.training.callbacks.execution import Execution, LayoutChoice, set_layout
 from dsrnss.training.callbacks.process_state import ProcessState
 from dsrnss.training.callbacks.pseudo_accuracy import STAGES, PseudoAccuracy, measurable

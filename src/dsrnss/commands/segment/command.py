@@ -106,8 +106,8 @@ def _finish(summary: "Summary", args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace, place: Place) -> "Segmenter":
+    from dsrnss.allocator import keep_freed_memory
     from dsrnss.inference.segmenter import Segmenter
-    from dsrnss.training.allocator import keep_freed_memory
 
     import_modules(args.imports)
     segmenter = Segmenter.from_pretrained(

@@ -9,7 +9,7 @@ import pytest
 
 _PROGRAM = """
 import mmap, resource, torch
-from dsrnss.training.allocator import keep_freed_memory
+from dsrnss.allocator import keep_freed_memory
 kept = keep_freed_memory()
 for _ in range(20):  # glibc before 2.38 leaves a few holes at first
     torch.ones(2**22)
