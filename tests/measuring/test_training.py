@@ -126,5 +126,4 @@ def test_counted_memory_is_what_a_step_takes() -> None:
     words = [sys.executable, str(ROOT / "benchmarks" / "step_memory.py"), "check", *options]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     ratios = {stage: found["ratio"] for stage, found in yaml.safe_load(done.stdout).items()}
-    assert all(0.9 < ratios[stage] < 1.05 for stage in ("student", "backward")), ratios
-    assert 0.6 < ratios["teacher"] < 1.05, "kernels of a CPU rearrange what the whole batch of views convolves"
+    assert all(0.75 < ratio < 1.05 for ratio in ratios.values()), ratios
