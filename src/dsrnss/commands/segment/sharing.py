@@ -46,9 +46,11 @@ class Place(NamedTuple):
 
     def device(self, name: str) -> str:
         """The device of this process, where the user leaves that open."""
-        import torch
+        if self.world == 1 or name not in ("auto", "cuda"):
+            return name
+        import torch  # which a file of ONNX does without
 
-        if self.world == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
+        if not torch.cuda.is_available():
             return name
         return f"cuda:{self.local % torch.cuda.device_count()}"
 
