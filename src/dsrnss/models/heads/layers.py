@@ -51,7 +51,7 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
     weight, bias = conv.weight * scale[:, None, None, None], norm.bias - mean * scale
     if conv.kernel_size == (1, 1) and conv.groups == 1:
         return pointwise(features, weight, bias)
-    above, beside = conv.padding
+    above, beside = (int(pixels) for pixels in conv.padding)
     if features.is_cpu and conv.groups > 1 and beside > 8:  # oneDNN's fast kernel takes no padding this wide
         features, beside = F.pad(features, (beside, beside)), 0
     return F.conv2d(features, weight, bias, conv.stride, (above, beside), conv.dilation, conv.groups)
