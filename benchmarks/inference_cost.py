@@ -9,7 +9,6 @@ and torch in it), and how far the numbers agree.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import resource
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from step_cost import keep_freed_memory
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
@@ -34,8 +34,8 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         if isinstance(norm, torch.nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None:
             norm.running_mean.normal_(0, 0.1)
             norm.running_var.uniform_(0.5, 2)
-    if args.variant == "ours" and importlib.util.find_spec("dsrnss.allocator"):  # another checkout may be older
-        importlib.import_module("dsrnss.allocator").keep_freed_memory()
+    if args.variant == "ours":
+        keep_freed_memory()
     images, window, stride = torch.randn(1, 3, *args.size), (args.window,) * 2, (args.stride,) * 2
     before = resource.getrusage(resource.RUSAGE_SELF)
     reduced = torch.autocast("cpu", torch.bfloat16, enabled=args.bf16 and args.variant == "ours")

@@ -34,7 +34,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from dsrnss.training.task import AdaptationTask
 
     torch.manual_seed(0)
-    teacher = SelfTrainingConfig(teacher_detail=args.teacher)
+    # a checkout to compare with may be older, and know no other than the default
+    teacher = SelfTrainingConfig(**({} if args.teacher == "overlapping" else {"teacher_detail": args.teacher}))
     task = AdaptationTask(
         NetworkConfig(args.backbone, "daformer", hrda=True),
         aligner=UAWarpCAligner("random", "random"),
@@ -53,8 +54,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             if isinstance(network, nn.Module):
                 plain_step.make_plain(network)
         backward = plain_step.backward
-    elif importlib.util.find_spec("dsrnss.allocator"):  # a checkout to compare with may be older
-        importlib.import_module("dsrnss.allocator").keep_freed_memory()
+    else:
+        keep_freed_memory()
     optimizer, _ = build_optimizer(task.student, task.optimizer_config, task.schedule_config)
     size, pairs = args.size, args.pairs
     images = [torch.randn(pairs, 3, size, size) for _ in range(3)]
@@ -86,6 +87,14 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for name, cost in stages.costs(args.steps).items()
     }
     return {"loss": loss, "stages": costs}
+
+
+def keep_freed_memory() -> None:
+    """As the commands do it on a CPU; a checkout to compare with may have it elsewhere, or not at all."""
+    for name in ("dsrnss.allocator", "dsrnss.training.allocator"):
+        if importlib.util.find_spec(name):
+            importlib.import_module(name).keep_freed_memory()
+            return
 
 
 def _stages() -> Any:
