@@ -14,6 +14,7 @@ os.environ.setdefault("MALLOC_TOP_PAD_", "131072")
 import pytest
 import torch
 from hypothesis import settings
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -37,6 +38,15 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, _cache: Path) -> N
     """Tests never see the data sets and the cache of the machine they run on."""
     monkeypatch.delenv("DATA_DIR", raising=False)
     monkeypatch.setenv("DSRNSS_CACHE", str(_cache))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_tests_before() -> Iterator[None]:
+    """A test that seeds or takes the place of another process leaves nothing of it to those that follow."""
+    yield
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+        os.environ.pop(name, None)
+    rank_zero_only.rank = 0
 
 
 @pytest.fixture(scope="module")
