@@ -5,9 +5,14 @@ import os
 import platform
 import re
 import subprocess
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
 
 from dsrnss import __version__
 
@@ -34,6 +39,21 @@ class Gpu:
 def available_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Let numpy's products of matrices use one thread, from this call until the context ends, if it is used as one.
+
+    Threads that wait for each other cost small products ten times their work, as soon as cores are busy with something
+    else; and how many there are decides the last digits.
+    """
+    limited: AbstractContextManager[Any] = _pools().limit(limits=1, user_api="blas")
+    return limited
 
 
 def processor() -> str:

@@ -4,6 +4,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from dsrnss.data.base import histogram
 from dsrnss.data.parallel import parallel_map
@@ -25,7 +26,7 @@ def die(_, item):
 
 
 def threads(_, item):
-    return torch.get_num_threads()
+    return torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -50,7 +51,8 @@ def test_a_killed_process_is_explained():
 
 
 def test_processes_use_one_thread():
-    assert parallel_map(threads, None, range(2), workers=2) == [1, 1]
+    with threadpool_limits(2, "blas"):
+        assert parallel_map(threads, None, range(2), workers=2) == [(1, {1})] * 2
 
 
 def test_histogram_counts_any_cut():

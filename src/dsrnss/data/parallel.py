@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsrnss.errors import DataError
-from dsrnss.machine import available_cores
+from dsrnss.machine import available_cores, one_blas_thread
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -33,6 +33,7 @@ def single_thread() -> None:
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    one_blas_thread()
 
 
 def _start(function: Callable[[Any, Any], Any], shared: Any) -> None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from dsrnss.adaptation.alignment import classical_street
 from dsrnss.adaptation.alignment.classical_street import (
     CENTRE,
     SPREAD,
@@ -54,3 +56,17 @@ def test_working_size_keeps_proportions() -> None:
     assert working_size(192, 384) == (192, 384)
     assert working_size(1080, 1920) == (204, 362)
     assert min(working_size(32, 4000)) >= 32
+
+
+def test_small_products_use_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    seen: list[set[int]] = []
+    step = classical_street._step
+    monkeypatch.setattr(classical_street, "_step", lambda *given: seen.append(threads()) or step(*given))
+    structure = oriented_structure(generate("target", 0, size=(64, 128)).image, 1.0)
+    with threadpool_limits(2, "blas"):
+        fit_street(structure, structure)
+        assert threads() == {2}
+    assert seen and all(each == {1} for each in seen)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from dsrnss.adaptation.alignment.classical_structure import Map, descriptors, grid, inside, sample
+from dsrnss.machine import one_blas_thread
 
 # rotation about x, y, z; translation in heights of the camera; horizon, vanishing point, slopes of left and right
 # wall, inverse depth of the back wall; inverse square of the focal length. Lengths in the picture: its longer side.
@@ -179,10 +180,11 @@ def fit_street(target: Map, reference: Map, starts: Sequence[tuple[float, float]
     candidates: list[tuple[float, Map]] = [(0.0, CENTRE.copy()) for _ in starts]
     for (_, parameters), (sideways, forward) in zip(candidates, starts, strict=True):
         parameters[3], parameters[5] = sideways, forward
-    for blur, step, steps, kept in SCHEDULE:
-        level = _level(target, reference, blur, step)
-        best = sorted(candidates, key=lambda pair: pair[0])[:kept]
-        candidates = [_descend(level, parameters, steps) for _, parameters in best]
+    with one_blas_thread():
+        for blur, step, steps, kept in SCHEDULE:
+            level = _level(target, reference, blur, step)
+            best = sorted(candidates, key=lambda pair: pair[0])[:kept]
+            candidates = [_descend(level, parameters, steps) for _, parameters in best]
     return min(candidates, key=lambda pair: pair[0])[1]
 
 
