@@ -319,9 +319,10 @@ class DSRNSS(nn.Module):
             images = reference if is_day else images
             probabilities = self.teacher(images).softmax(1)
         else:
-            logits_trg, logits_ref = self.teacher(images, reference).chunk(2)
+            # plane by plane also of a channels-last network: each softmax would copy them into that layout anew
+            logits_trg, logits_ref = self.teacher(images, reference).contiguous().chunk(2)
             given = Alignment(target["flow"], target.get("confidence")) if "flow" in target else None
-            alignment, unrefined = self.aligner(images, reference, given), logits_trg.argmax(1)
+            alignment, unrefined = self.aligner(images, reference, given), logits_trg.max(1).indices
             warped, valid = warp(logits_ref, alignment.flow)
             static = self.label_space.large_static
             probabilities = refine(logits_trg, warped, valid, alignment.confidence, static, self.config.refinement)
