@@ -2,7 +2,7 @@
 #
 #   make PYTHON=python3.12          another Python
 #   make CONSTRAINTS=/dev/null      the newest releases instead of the pinned pair of torch and torchvision
-#   make test PYTEST='-k segment'   some of the tests
+#   make test PYTEST='-k segment'   some of the tests; PYTEST='-n 0' one after the other
 
 PYTHON      ?= $(shell command -v python3.11 || command -v python3)
 CONSTRAINTS ?= requirements/ci.txt
@@ -29,7 +29,7 @@ demo: $(READY)
 	$(BIN)/dsrnss demo $(DEMO)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -16,7 +16,11 @@ import torch
 from hypothesis import settings
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from dsrnss import machine
+
 CHROMIUM = Path("/usr/bin/chromium")
+LARGEST_TEST = 5 * 2**30
+"""Bytes."""
 
 # tests that are started in the background inherit that Ctrl-C is ignored; the commands that they start must not
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -26,6 +30,13 @@ torch.set_num_threads(1)
 # rendering and the first call of torch are slow now and then; that is no failure
 settings.register_profile("dsrnss", deadline=None, print_blob=True)
 settings.load_profile("dsrnss")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes of `pytest -n auto`: one a core, where memory allows each the largest test; no more than eight."""
+    cores, memory = machine.available_cores(), machine.memory()
+    return max(1, min(cores, 8, cores if memory is None else memory // LARGEST_TEST))
 
 
 @pytest.fixture(scope="session")
