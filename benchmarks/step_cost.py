@@ -10,6 +10,7 @@ with `--against SRC` the sources of another checkout are the baseline. `ratio` i
 
 import argparse
 import importlib.util
+import inspect
 import json
 import os
 import statistics
@@ -55,7 +56,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 plain_step.make_plain(network)
         backward = plain_step.backward
     else:
-        keep_freed_memory()
+        keep_freed_memory(largest_too=False)
     optimizer, _ = build_optimizer(task.student, task.optimizer_config, task.schedule_config)
     size, pairs = args.size, args.pairs
     images = [torch.randn(pairs, 3, size, size) for _ in range(3)]
@@ -89,11 +90,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {"loss": loss, "stages": costs}
 
 
-def keep_freed_memory() -> None:
-    """As the commands do it on a CPU; a checkout to compare with may have it elsewhere, or not at all."""
+def keep_freed_memory(**options: bool) -> None:
+    """As the commands do on a CPU; a checkout to compare with may have it elsewhere, without options or not at all."""
     for name in ("dsrnss.allocator", "dsrnss.training.allocator"):
         if importlib.util.find_spec(name):
-            importlib.import_module(name).keep_freed_memory()
+            keep = importlib.import_module(name).keep_freed_memory
+            keep(**{key: value for key, value in options.items() if key in inspect.signature(keep).parameters})
             return
 
 

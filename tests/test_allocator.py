@@ -8,31 +8,42 @@ import sys
 import pytest
 
 _PROGRAM = """
-import mmap, resource, torch
+import mmap, resource, sys, torch
 from dsrnss.allocator import keep_freed_memory
-kept = keep_freed_memory()
+kept, size = keep_freed_memory(largest_too=sys.argv[1] == "True"), int(sys.argv[2])
 for _ in range(20):  # glibc before 2.38 leaves a few holes at first
-    torch.ones(2**22)
+    torch.ones(size)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(4):
-    torch.ones(2**22)
-pages = 4 * 2**24 // mmap.PAGESIZE
+    torch.ones(size)
+pages = 4 * 4 * size // mmap.PAGESIZE
 print(kept, (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / pages)
 """
+LARGE, LARGEST = 2**22, 2**24
+"""Elements of 16 and of 64 MiB."""
 
 
-def _run(**environment: str) -> tuple[str, float]:
+def _run(largest_too: bool = True, size: int = LARGE, **environment: str) -> tuple[str, float]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")} | environment
-    done = subprocess.run([sys.executable, "-c", _PROGRAM], env=env, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", _PROGRAM, str(largest_too), str(size)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     kept, share = done.stdout.split()
     return kept, float(share)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
-def test_a_large_tensor_takes_the_pages_of_the_one_before() -> None:
-    kept, share = _run()
+@pytest.mark.parametrize(("largest_too", "size"), [(True, LARGE), (True, LARGEST), (False, LARGE)])
+def test_a_large_tensor_takes_the_pages_of_the_one_before(largest_too: bool, size: int) -> None:
+    kept, share = _run(largest_too, size)
     assert kept == "True"
     assert share < 0.1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
+def test_the_largest_can_be_given_back() -> None:
+    kept, share = _run(False, LARGEST)
+    assert kept == "True"
+    assert share > 0.001, "mapped anew, also where pages are of 2 MiB"
 
 
 def test_what_the_environment_says_counts() -> None:

@@ -25,16 +25,19 @@ def _module(**options: int) -> ConvModule:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("options", [{}, {"dilation": 6, "groups": 8}])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("momentum", [0.1, None])  # None: the mean of all batches, as swa_utils.update_bn asks for it
 def test_without_gradient_a_conv_module_gives_the_same(
-    training: bool, options: dict[str, int], layout: torch.memory_format
+    training: bool, options: dict[str, int], layout: torch.memory_format, momentum: float | None
 ) -> None:
     learning = _module(**options).train(training)
+    learning.bn.momentum = momentum
     watching = copy.deepcopy(learning)
-    images = (torch.randn(3, 8, 20, 24) + 5).contiguous(memory_format=layout)
-    expected = learning(images)
-    with torch.no_grad():
-        found = watching(images)
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
+    for _ in range(2):
+        images = (torch.randn(3, 8, 20, 24) + 5).contiguous(memory_format=layout)
+        expected = learning(images)
+        with torch.no_grad():
+            found = watching(images)
+        torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
     for name, buffer in learning.named_buffers():  # the statistics too
         torch.testing.assert_close(dict(watching.named_buffers())[name], buffer, rtol=1e-5, atol=1e-6)
 
@@ -111,12 +114,16 @@ def test_the_daformer_head_keeps_less_for_the_backward_pass() -> None:
     assert kept["ours"] < 0.7 * kept["figure"]
 
 
+@pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("values_at_once", [1, 10_000, 2**22])
 def test_a_teachers_daformer_head_streams_and_gives_the_same(
-    values_at_once: int, monkeypatch: pytest.MonkeyPatch
+    values_at_once: int, momentum: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(streaming._VALUES_AT_ONCE, "cpu", values_at_once)
     head, maps = _daformer()
+    for module in head.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = momentum
     plain = copy.deepcopy(head)
     with torch.no_grad():
         found = head(maps)

@@ -194,7 +194,7 @@ def measure(
     """
     device = trainer.strategy.root_device
     if device.type == "cpu":
-        keep_freed_memory()
+        keep_freed_memory(largest_too=False)
     load_aligner(task.method.aligner)
     stages = Stages(gauge_of(device))
     _make_ready(task)

@@ -211,7 +211,7 @@ class AdaptationTask(L.LightningModule):
             ConfigError: If the data cannot tell what is asked of its classes.
         """
         if self.device.type == "cpu":
-            keep_freed_memory()
+            keep_freed_memory(largest_too=False)
         self._read_initial_weights()
         # Lightning trains modules in the mode it finds them, and an evaluation before may have left them in eval mode
         self.train()

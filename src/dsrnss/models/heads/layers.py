@@ -103,10 +103,12 @@ def _normalised_in_place(norm: nn.BatchNorm2d, features: Tensor, channels: slice
 
 def _statistics(norm: nn.BatchNorm2d, channels: slice) -> tuple[Tensor, Tensor, float]:
     """The running statistics of some channels and their momentum; counts a batch for the first of them."""
-    assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
-    assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(norm.training and not channels.start)
-    return norm.running_mean[channels], norm.running_var[channels], norm.momentum
+    momentum = norm.momentum
+    if momentum is None:  # the mean of all batches, as torch.optim.swa_utils.update_bn asks for it
+        momentum = 1 / max(int(norm.num_batches_tracked), 1)
+    return norm.running_mean[channels], norm.running_var[channels], momentum
 
 
 class LinearEmbedding(nn.Module):
