@@ -1,9 +1,13 @@
 """The DAFormer head (arXiv 2111.14887, section 4.2): all four stages fused by a context-aware ASPP."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial, reduce
+from itertools import accumulate
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -31,20 +35,42 @@ class DepthwiseSeparableConvModule(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, H, W); the map between both is not kept for the backward pass."""
-        if not (self.training and torch.is_grad_enabled() and has_plain_norms(self)) or torch.compiler.is_compiling():
-            return self._both(features)
-        out: Tensor = checkpoint(
-            self._both, features, use_reentrant=False, preserve_rng_state=False, context_fn=_contexts
-        )
-        return out
+        return _recomputed(self._both, features) if _learns(self) else self._both(features)
+
+    def of_parts(self, parts: Sequence[Tensor]) -> Tensor:
+        """The same of maps (B, C_i, H, W) that are not concatenated."""
+        ends = list(accumulate(part.shape[1] for part in parts))
+        channels = [slice(end - part.shape[1], end) for end, part in zip(ends, parts, strict=True)]
+        return self.pointwise_conv.activate(_sum(map(partial(_recomputed, self._part), parts, channels)))
 
     def _both(self, features: Tensor) -> Tensor:
         out: Tensor = self.pointwise_conv(self.depthwise_conv(features))
         return out
 
+    def _part(self, features: Tensor, channels: slice) -> Tensor:
+        conv = self.depthwise_conv.conv
+        weight = conv.weight[channels]
+        wide = F.conv2d(features, weight, None, conv.stride, conv.padding, conv.dilation, len(weight))
+        return F.conv2d(self.depthwise_conv.activate(wide, channels), self.pointwise_conv.conv.weight[:, channels])
+
+
+def _learns(module: nn.Module) -> bool:
+    """Whether a backward pass will come, for which activations can be computed again."""
+    return module.training and torch.is_grad_enabled() and has_plain_norms(module) and not torch.compiler.is_compiling()
+
+
+def _recomputed(function: Callable[..., Tensor], *given: Any) -> Tensor:
+    out: Tensor = checkpoint(function, *given, use_reentrant=False, preserve_rng_state=False, context_fn=_contexts)
+    return out
+
 
 def _contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     return nullcontext(), computed_again()
+
+
+def _sum(maps: Iterable[Tensor]) -> Tensor:
+    """Of maps that nobody else needs, each made when the one before is in the sum."""
+    return reduce(Tensor.add_, maps)
 
 
 class ASPP(nn.Module):
@@ -62,18 +88,27 @@ class ASPP(nn.Module):
 
     def forward(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> Tensor:
         """Maps (B, C_i, H_i, W_i), finest first, and what embeds each -> (B, channels, H_0, W_0)."""
-        narrow, *_ = self.aspp_modules
+        narrow, *wide = self.aspp_modules
         assert isinstance(narrow, ConvModule)
         weights = narrow.conv.weight.flatten(1).chunk(len(layers), dim=1)
-        branches = [narrow.activate(embedded_pointwise(weights, layers, features)), *self._dilated(features, layers)]
-        fused: Tensor = self.bottleneck(torch.cat(branches, dim=1))
-        return fused
-
-    def _dilated(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> list[Tensor]:
-        # what they see is the largest map of all: behind them nobody holds it
-        embedded = [layer(f) for layer, f in zip(layers, features, strict=True)]
-        maps = torch.cat(resize_to_first(embedded), dim=1)
-        return [branch(maps) for branch in list(self.aspp_modules)[1:]]
+        first = narrow.activate(embedded_pointwise(weights, layers, features))
+        # behind the branches nobody holds the embedded maps, the largest of all
+        embedded = resize_to_first([layer(f) for layer, f in zip(layers, features, strict=True)])
+        if not _learns(self) or first.dtype != torch.float32 or torch.is_autocast_enabled(first.device.type):
+            maps = torch.cat(embedded, dim=1)
+            del embedded
+            branches = [first, *(branch(maps) for branch in wide)]
+            del maps
+            fused: Tensor = self.bottleneck(torch.cat(branches, dim=1))
+            return fused
+        # Convolutions are sums over channels: so that no map of all channels is made, and copied. Not of 16 bits,
+        # whose sums would be rounded four times.
+        branches = [first, *(branch.of_parts(embedded) for branch in wide)]  # type: ignore[operator]
+        del embedded
+        conv = self.bottleneck.conv
+        weights = conv.weight.chunk(len(branches), dim=1)
+        parts = zip(branches, weights, strict=True)
+        return self.bottleneck.activate(_sum(F.conv2d(branch, w, padding=conv.padding) for branch, w in parts))
 
 
 class DAFormerHead(nn.Module):

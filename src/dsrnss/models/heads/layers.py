@@ -36,7 +36,7 @@ class ConvModule(nn.Module):
         """Batch norm and ReLU of what the convolution gives; takes its place in memory where autograd allows it.
 
         Args:
-            features: (B, C, H, W), or without gradient some channels of it.
+            features: (B, C, H, W), or some channels of it.
             channels: Which they are.
         """
         # what a batch norm gives is needed by no backward pass
@@ -74,8 +74,9 @@ def _normalised(norm: nn.BatchNorm2d, features: Tensor, channels: slice) -> Tens
     """A batch norm, or some channels of one; in place where it may be."""
     if norm.training and getattr(_again, "now", False):
         assert norm.running_mean is not None and norm.running_var is not None
-        statistics = norm.running_mean.clone(), norm.running_var.clone()
-        return F.batch_norm(features, *statistics, norm.weight, norm.bias, training=True, eps=norm.eps)
+        statistics = norm.running_mean[channels].clone(), norm.running_var[channels].clone()
+        weight, bias = norm.weight[channels], norm.bias[channels]
+        return F.batch_norm(features, *statistics, weight, bias, training=True, eps=norm.eps)
     plain = features.is_cpu and features.dtype == torch.float32 and features.is_contiguous()
     in_place = norm.training and plain and type(norm) is nn.BatchNorm2d and not torch.is_grad_enabled()
     if in_place and features.numel() > features.shape[1]:
