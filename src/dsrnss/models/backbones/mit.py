@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 from dsrnss.errors import ConfigError, did_you_mean
@@ -105,8 +107,15 @@ class MixFFN(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
-        """(B, h*w, C) tokens -> the same shape."""
-        return linear(self.fc2, F.gelu(self.dwconv(linear(self.fc1, tokens), height, width)))
+        """(B, h*w, C) tokens -> the same shape; for the backward pass one of three hidden maps is kept."""
+        hidden = linear(self.fc1, tokens)
+        if not (self.training and torch.is_grad_enabled()) or torch.compiler.is_compiling():
+            return self._narrowed(hidden, height, width)
+        out: Tensor = checkpoint(self._narrowed, hidden, height, width, use_reentrant=False, preserve_rng_state=False)
+        return out
+
+    def _narrowed(self, hidden: Tensor, height: int, width: int) -> Tensor:
+        return linear(self.fc2, F.gelu(self.dwconv(hidden, height, width)))
 
 
 class MiTBlock(nn.Module):
