@@ -109,3 +109,24 @@ def test_a_backbone_that_is_recomputed_keeps_less_and_learns_the_same(hrda: bool
 def test_batch_norms_are_not_recomputed() -> None:
     with pytest.raises(ConfigError, match=r"recompute_backbone.*has batch norms"):
         _network("resnet18_v1c").set_recompute_backbone(True)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_on_a_cpu_the_backbone_sees_few_images_at_once_where_each_is_seen_for_itself(
+    training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_segmentor(NetworkConfig("mit_b0", "segformer")).train(training)
+    images = torch.randn(5, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.eval()
+        whole = network(images)
+        network.train(training)
+        monkeypatch.setattr("dsrnss.models.segmentor._PIXELS_AT_ONCE", 2 * 64 * 96)
+        seen: list[int] = []
+        network.backbone.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        found = network(images)
+    assert seen == ([5] if training else [2, 2, 1])
+    if not training:
+        torch.testing.assert_close(found.logits, whole.logits)
+        for one, other in zip(found.features, whole.features, strict=True):
+            torch.testing.assert_close(one, other)

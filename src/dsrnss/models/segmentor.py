@@ -14,6 +14,9 @@ from dsrnss.models.config import NetworkConfig
 from dsrnss.models.contract import checked_features, checked_logits
 from dsrnss.models.windows import pad_image, slide
 
+_PIXELS_AT_ONCE = 2**18
+"""Of images that pass a backbone on a CPU: more are no faster, and what is between its layers grows with them."""
+
 
 class Detail(NamedTuple):
     """The high-resolution view of a training pass of HRDA.
@@ -99,7 +102,18 @@ class Segmentor(nn.Module):
         """The backbone's maps of what it sees: (B, 3, H, W), finest first."""
         if self.recompute_backbone and torch.is_grad_enabled():
             return checked_features(self.backbone, checkpoint(self.backbone, images, use_reentrant=False))
-        return checked_features(self.backbone, self.backbone(images))
+        pieces = images.split(self._at_once(images))
+        if len(pieces) == 1:
+            return checked_features(self.backbone, self.backbone(images))
+        maps = [checked_features(self.backbone, self.backbone(piece)) for piece in pieces]
+        return [torch.cat(level) for level in zip(*maps, strict=True)]
+
+    def _at_once(self, images: Tensor) -> int:
+        """How many images the backbone sees at once: on a CPU few, where each is seen for itself."""
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if traced or torch.is_grad_enabled() or not images.is_cpu or any(m.training for m in self.backbone.modules()):
+            return len(images)
+        return max(1, _PIXELS_AT_ONCE // images[0, 0].numel())
 
     def logits_of(self, features: list[Tensor]) -> Tensor:
         """The head's class scores (B, C, h, w) of the backbone's maps."""
