@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
         "demo",
         help="adapt a network from day to night on synthetic scenes and write a report",
         description="Adapt a small network from day to night on synthetic street scenes and write OUT/report.html:\n"
-        "IoU of each class before and after, curves, and pictures. About nine minutes on two cores.",
+        "IoU of each class before and after, curves, and pictures. A few minutes on two cores.",
     )
     parser.add_argument("--out", type=path, default=Path("demo"), metavar="DIR", help="output folder (default: demo)")
     length = parser.add_mutually_exclusive_group()
