@@ -46,5 +46,30 @@ def test_the_largest_can_be_given_back() -> None:
     assert share > 0.001, "mapped anew, also where pages are of 2 MiB"
 
 
+_HOLES = """
+import sys, torch
+from dsrnss.allocator import give_back_what_is_much, keep_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**30
+keep_freed_memory(largest_too=False)
+blocks = [torch.ones(2**22) for _ in range(int(sys.argv[1]))]
+del blocks[::2], blocks[:-1]
+before = resident()
+print(give_back_what_is_much(), before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
+@pytest.mark.parametrize(("blocks", "expected"), [(80, True), (40, False)])
+def test_much_that_is_free_can_be_given_back(blocks: int, expected: bool) -> None:
+    """80 blocks of 16 MiB, the last of which is still held: nothing below it would go by itself."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", _HOLES, str(blocks)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    given, gib = done.stdout.split()
+    assert given == str(expected)
+    assert (float(gib) > 0.9) == expected
+
+
 def test_what_the_environment_says_counts() -> None:
     assert _run(MALLOC_TOP_PAD_="131072")[0] == "False"

@@ -35,6 +35,7 @@ from dsrnss.adaptation.reference_encoder import ReferenceEncoder
 from dsrnss.adaptation.refinement import RefinementConfig, refine
 from dsrnss.adaptation.relighting import relight
 from dsrnss.adaptation.teacher import EMATeacher, SelfTrainingConfig
+from dsrnss.allocator import give_back_what_is_much
 from dsrnss.labels import CITYSCAPES, LabelSpace
 from dsrnss.models.hrda import detail_offset
 from dsrnss.models.segmentor import Segmentor, SegmentorOutput, split_output
@@ -189,6 +190,7 @@ class DSRNSS(nn.Module):
         Raises:
             ConfigError: If the images are smaller than the network can take.
         """
+        give_back_what_is_much()
         images, labels = batch["source"]["image"], batch["source"]["label"]
         student.check_crops(images)
         images = relight(images, labels, self.label_space, self.config.source.relighting, self.generator)
