@@ -1,7 +1,8 @@
 """The plain baseline of `step_cost.py`: the same networks and numbers, computed as the papers' figures show it.
 
 Attention with its whole matrix, linear layers on tokens, every map brought to full size before it is convolved,
-activations in tensors of their own, and a retained backward pass for each loss term.
+activations in tensors of their own and none computed again, all images at once, and a retained backward pass for each
+loss term.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,15 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrnss.adaptation.records import Losses
-from dsrnss.models.backbones.mit import EfficientAttention
+from dsrnss.models.backbones.mit import EfficientAttention, MixFFN
 from dsrnss.models.heads.daformer import DAFormerHead
 from dsrnss.models.heads.layers import ConvModule, LinearEmbedding
 from dsrnss.models.heads.segformer import SegFormerHead
+from dsrnss.models.segmentor import Segmentor
 
 
 def make_plain(network: nn.Module) -> None:
     """Let a network compute in the plain way: its modules' `forward` are replaced."""
     for module in network.modules():
+        if isinstance(module, Segmentor):
+            module._at_once = len  # type: ignore[method-assign]
         for kind, forward in _FORWARDS.items():
             if isinstance(module, kind):
                 module.forward = forward.__get__(module)
@@ -40,6 +44,10 @@ def _attend(self: EfficientAttention, tokens: Tensor, height: int, width: int) -
     key, value = self.kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
     weights = (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(-1)
     return self.proj((weights @ value).transpose(1, 2).flatten(2))
+
+
+def _feed_forward(self: MixFFN, tokens: Tensor, height: int, width: int) -> Tensor:
+    return self.fc2(F.gelu(self.dwconv(self.fc1(tokens), height, width)))
 
 
 def _convolve(self: ConvModule, features: Tensor) -> Tensor:
@@ -71,6 +79,7 @@ def _segformer(self: SegFormerHead, features: Sequence[Tensor]) -> Tensor:
 
 _FORWARDS: dict[type[nn.Module], Callable[..., Tensor]] = {
     EfficientAttention: _attend,
+    MixFFN: _feed_forward,
     ConvModule: _convolve,
     LinearEmbedding: _embed,
     DAFormerHead: _daformer,
