@@ -61,3 +61,10 @@ def test_relighting_stands_in_both_experiments(sets):
     assert [one["model"]["source"]["relighting"] for one in (day, night)] == 2 * [{"probability": 0.3}]
     bright = experiments.day_experiment(replace(plan, relighting=0.0), network, sets[0], 0)
     assert "relighting" not in bright["model"]["source"]
+
+
+@pytest.mark.parametrize(("name", "frozen"), [("compact", None), ("lite0", True)])
+def test_batch_norms_of_a_pretrained_network_rest_in_the_adaptation(sets, name, frozen):
+    plan, network = choose(*sets, {"network": name, "size": 48, "crop": (32, 32)})
+    assert experiments.night_experiment(plan, network, *sets, 0, "w")["model"].get("freeze_batch_norm") == frozen
+    assert "freeze_batch_norm" not in experiments.day_experiment(plan, network, sets[0], 0)["model"]

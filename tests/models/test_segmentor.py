@@ -130,3 +130,17 @@ def test_on_a_cpu_the_backbone_sees_few_images_at_once_where_each_is_seen_for_it
         torch.testing.assert_close(found.logits, whole.logits)
         for one, other in zip(found.features, whole.features, strict=True):
             torch.testing.assert_close(one, other)
+
+
+def test_frozen_batch_norms_rest_in_training_and_their_weights_learn() -> None:
+    network = _network("compact").train()
+    network.freeze_batch_norm()
+    network.eval().train()  # as an evaluation does it on the way
+    modes = {isinstance(module, torch.nn.BatchNorm2d): module.training for module in network.modules()}
+    assert modes == {True: False, False: True}
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    network(torch.randn(2, 3, 64, 64)).logits.square().mean().backward()
+    assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    network.freeze_batch_norm(False)
+    assert all(module.training for module in network.modules())

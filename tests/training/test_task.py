@@ -118,6 +118,17 @@ def test_teacher_normalises_by_the_batch_and_drops_only_officially(dropout: bool
             assert module.training == dropout
 
 
+def test_a_teacher_of_frozen_batch_norms_sees_each_image_for_itself() -> None:
+    task = _task(freeze_batch_norm=True)
+    statistics = copy.deepcopy(dict(task.named_buffers()))
+    _step(task, _batch()).backward()
+    assert not any(module.training for module in task.method.teacher.network.modules())
+    images = torch.randn(3, 3, 64, 64)
+    torch.testing.assert_close(task.method.teacher(images)[:1], task.method.teacher(images[:1]))
+    moved = [name for name, buffer in task.named_buffers() if "running" in name or "tracked" in name]
+    assert moved and all(torch.equal(dict(task.named_buffers())[name], statistics[name]) for name in moved)
+
+
 def test_the_teacher_moves_once_an_optimiser_step() -> None:
     task = _task()
     _step(task, _batch())

@@ -68,8 +68,8 @@ def ema_momentum(step: int, momentum: float) -> float:
 class EMATeacher(nn.Module):
     """An exponential moving average of the student's parameters, never trained by gradient.
 
-    Its batch norms normalise by the statistics of the batch; its dropout and stochastic depth are off, unless
-    `dropout` (the official code leaves them on).
+    Its batch norms normalise by the statistics of the batch, unless the student's are frozen; its dropout and
+    stochastic depth are off, unless `dropout` (the official code leaves them on).
 
     Args:
         student: The network to follow.
@@ -98,7 +98,7 @@ class EMATeacher(nn.Module):
         if mode and not self.dropout:
             self.network.eval()
             for module in self.network.modules():
-                if isinstance(module, _BatchNorm):
+                if isinstance(module, _BatchNorm) and not self.network.batch_norm_frozen:
                     module.train()
         return self
 

@@ -70,6 +70,7 @@ def night_experiment(
         "feature_distance": {"weight": 0.005},
         "memory_bank": {"size": 1, "interval": 10},
         "prototypes": {"start_step": plan.steps // 5},
+        **({"freeze_batch_norm": True} if network.freeze_batch_norm else {}),
     }
     experiment["model"]["optimizer"]["lr"] /= _GENTLER
     target = night.of_side(plan.size).node()

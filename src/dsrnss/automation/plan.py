@@ -73,6 +73,7 @@ class NetworkChoice:
         area: Pixels of a crop.
         batch: Crops a step.
         steps: By day, and of the adaptation.
+        freeze_batch_norm: Whether its batch norms rest in the adaptation.
         relit_by_dusk: Whether labelled pictures are relit as night even where the skies to adapt to are bright: a small
             network loses by it there.
     """
@@ -86,6 +87,7 @@ class NetworkChoice:
     batch: int = 6
     steps: tuple[int, int] = (1500, 400)
     relit_by_dusk: bool = True
+    freeze_batch_norm: bool = False
 
 
 LITE0 = "timm/tf_efficientnet_lite0"
@@ -102,6 +104,7 @@ NETWORKS: dict[str, NetworkChoice] = {
         area=320 * 448,
         batch=4,
         steps=(2500, 400),
+        freeze_batch_norm=True,
     ),
     "mit_b5": NetworkChoice(
         NetworkConfig("mit_b5", "daformer"),

@@ -63,6 +63,8 @@ class Segmentor(nn.Module):
         """`predict` pads pictures by their edge to a multiple of this."""
         self.recompute_backbone = False
         """Keep none of the backbone's activations for a backward pass, which computes them again."""
+        self.batch_norm_frozen = False
+        """Batch norms normalise by what they saw before, in training too, and see nothing more."""
 
     def set_recompute_backbone(self, recompute: bool) -> None:
         """Whether the backbone's activations are computed again in the backward pass instead of being kept.
@@ -76,6 +78,20 @@ class Segmentor(nn.Module):
                 "a step. It is for transformers (mit_..., timm/vit_...): set it to false."
             )
         self.recompute_backbone = recompute
+
+    def freeze_batch_norm(self, frozen: bool = True) -> None:
+        """Let batch norms normalise by the statistics that they have, in training too; their weights still learn."""
+        self.batch_norm_frozen = frozen
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Segmentor":
+        """Set the mode of all modules but of batch norms that are frozen."""
+        super().train(mode)
+        if self.batch_norm_frozen:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def check_crops(self, images: Tensor) -> None:
         """See that a batch (B, 3, H, W) for training is not too small.

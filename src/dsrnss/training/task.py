@@ -70,6 +70,8 @@ class AdaptationTask(L.LightningModule):
         channels_last: Memory layout of the student; `auto`: measured at the first batch, as the CPU threads are.
         compile: Compile backbones and heads, which takes minutes once; losses are equal to 1e-4.
         recompute_backbone: Compute the backbone's activations again in the backward pass: less memory, more time.
+        freeze_batch_norm: Let the batch norms of student and teacher normalise by the statistics that the weights come
+            with, which then rest. Not in the paper; for a network that knows the streets already.
         seed: Seed of the method's draws; None: that of torch, which `seed_everything` sets.
         on_nonfinite: `stop` or `skip` the batch where a loss or a gradient is not finite.
         check_classes: Refuse weights and checkpoints whose classes have other names, or another order, than those of
@@ -100,6 +102,7 @@ class AdaptationTask(L.LightningModule):
         channels_last: LayoutChoice = False,
         compile: bool = False,
         recompute_backbone: bool = False,
+        freeze_batch_norm: bool = False,
         seed: int | None = None,
         on_nonfinite: OnNonfinite = "stop",
         check_classes: bool = True,
@@ -112,6 +115,7 @@ class AdaptationTask(L.LightningModule):
         self.inference, self.label_space, self.evaluate = inference, label_space, evaluate
         self.student = build_segmentor(replace(network, num_classes=label_space.num_classes))
         self.student.set_recompute_backbone(recompute_backbone)
+        self.student.freeze_batch_norm(freeze_batch_norm)
         set_layout(self.student, channels_last is True)
         self.execution = Execution(channels_last, compile)
         self.method = self.method_class(self.student, label_space, config, aligner, criterion, seed)
