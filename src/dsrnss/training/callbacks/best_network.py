@@ -73,7 +73,7 @@ class BestNetwork(L.Callback):
         pictures: int = 32,
         patience: int | None = 3,
         tolerance: float = 0.3,
-        margin: float = 0.01,
+        margin: float = 0.05,
     ) -> None:
         check_range("BestNetwork.every", every, 1)
         check_range("BestNetwork.pictures", pictures, 1)
