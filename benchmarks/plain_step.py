@@ -23,7 +23,7 @@ def make_plain(network: nn.Module) -> None:
     """Let a network compute in the plain way: its modules' `forward` are replaced."""
     for module in network.modules():
         if isinstance(module, Segmentor):
-            module._at_once = len  # type: ignore[method-assign]
+            module._at_once = lambda _: None  # type: ignore[method-assign]
         for kind, forward in _FORWARDS.items():
             if isinstance(module, kind):
                 module.forward = forward.__get__(module)

@@ -118,17 +118,17 @@ class Segmentor(nn.Module):
         """The backbone's maps of what it sees: (B, 3, H, W), finest first."""
         if self.recompute_backbone and torch.is_grad_enabled():
             return checked_features(self.backbone, checkpoint(self.backbone, images, use_reentrant=False))
-        pieces = images.split(self._at_once(images))
-        if len(pieces) == 1:
+        at_once = self._at_once(images)
+        if at_once is None:
             return checked_features(self.backbone, self.backbone(images))
-        maps = [checked_features(self.backbone, self.backbone(piece)) for piece in pieces]
-        return [torch.cat(level) for level in zip(*maps, strict=True)]
+        maps = [checked_features(self.backbone, self.backbone(piece)) for piece in images.split(at_once)]
+        return maps[0] if len(maps) == 1 else [torch.cat(level) for level in zip(*maps, strict=True)]
 
-    def _at_once(self, images: Tensor) -> int:
-        """How many images the backbone sees at once: on a CPU few, where each is seen for itself."""
+    def _at_once(self, images: Tensor) -> int | None:
+        """How many images the backbone sees at once: on a CPU few, where each is seen for itself; None: all."""
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if traced or torch.is_grad_enabled() or not images.is_cpu or any(m.training for m in self.backbone.modules()):
-            return len(images)
+            return None
         return max(1, _PIXELS_AT_ONCE // images[0, 0].numel())
 
     def logits_of(self, features: list[Tensor]) -> Tensor:

@@ -88,27 +88,32 @@ class ASPP(nn.Module):
 
     def forward(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> Tensor:
         """Maps (B, C_i, H_i, W_i), finest first, and what embeds each -> (B, channels, H_0, W_0)."""
-        narrow, *wide = self.aspp_modules
+        narrow, *_ = self.aspp_modules
         assert isinstance(narrow, ConvModule)
         weights = narrow.conv.weight.flatten(1).chunk(len(layers), dim=1)
         first = narrow.activate(embedded_pointwise(weights, layers, features))
-        # behind the branches nobody holds the embedded maps, the largest of all
-        embedded = resize_to_first([layer(f) for layer, f in zip(layers, features, strict=True)])
         if not _learns(self) or first.dtype != torch.float32 or torch.is_autocast_enabled(first.device.type):
-            maps = torch.cat(embedded, dim=1)
-            del embedded
-            branches = [first, *(branch(maps) for branch in wide)]
-            del maps
-            fused: Tensor = self.bottleneck(torch.cat(branches, dim=1))
+            fused: Tensor = self.bottleneck(torch.cat([first, *self._dilated(features, layers)], dim=1))
             return fused
         # Convolutions are sums over channels: so that no map of all channels is made, and copied. Not of 16 bits,
         # whose sums would be rounded four times.
-        branches = [first, *(branch.of_parts(embedded) for branch in wide)]  # type: ignore[operator]
-        del embedded
-        conv = self.bottleneck.conv
-        weights = conv.weight.chunk(len(branches), dim=1)
-        parts = zip(branches, weights, strict=True)
+        branches, conv = [first, *self._dilated_by_parts(features, layers)], self.bottleneck.conv
+        parts = zip(branches, conv.weight.chunk(len(branches), dim=1), strict=True)
         return self.bottleneck.activate(_sum(F.conv2d(branch, w, padding=conv.padding) for branch, w in parts))
+
+    # what the dilated branches see are the largest maps of all: behind them nobody holds those
+
+    def _dilated(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> list[Tensor]:
+        maps = torch.cat(_embedded(features, layers), dim=1)
+        return [branch(maps) for branch in list(self.aspp_modules)[1:]]
+
+    def _dilated_by_parts(self, features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> list[Tensor]:
+        parts = _embedded(features, layers)
+        return [branch.of_parts(parts) for branch in list(self.aspp_modules)[1:]]  # type: ignore[operator]
+
+
+def _embedded(features: Sequence[Tensor], layers: Sequence[LinearEmbedding]) -> list[Tensor]:
+    return resize_to_first([layer(f) for layer, f in zip(layers, features, strict=True)])
 
 
 class DAFormerHead(nn.Module):
