@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial, reduce
-from itertools import accumulate
+from functools import reduce
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from dsrnss.models.heads.layers import (
     has_plain_norms,
     initialise_classifier,
     resize_to_first,
+    with_channels,
 )
 from dsrnss.models.heads.streaming import StreamedASPP
 
@@ -39,9 +39,9 @@ class DepthwiseSeparableConvModule(nn.Module):
 
     def of_parts(self, parts: Sequence[Tensor]) -> Tensor:
         """The same of maps (B, C_i, H, W) that are not concatenated."""
-        ends = list(accumulate(part.shape[1] for part in parts))
-        channels = [slice(end - part.shape[1], end) for end, part in zip(ends, parts, strict=True)]
-        return self.pointwise_conv.activate(_sum(map(partial(_recomputed, self._part), parts, channels)))
+        return self.pointwise_conv.activate(
+            _sum(_recomputed(self._part, part, channels) for channels, part in with_channels(parts))
+        )
 
     def _both(self, features: Tensor) -> Tensor:
         out: Tensor = self.pointwise_conv(self.depthwise_conv(features))

@@ -166,6 +166,15 @@ def resize_to_first(maps: Sequence[Tensor]) -> list[Tensor]:
     return [maps[0], *(resized(m, maps[0]) for m in maps[1:])]
 
 
+def with_channels(maps: Sequence[Tensor]) -> Iterator[tuple[slice, Tensor]]:
+    """Maps (B, C_i, H_i, W_i) and which channels of their concatenation each is."""
+    start = 0
+    for features in maps:
+        stop = start + features.shape[1]
+        yield slice(start, stop), features
+        start = stop
+
+
 def resized(features: Tensor, like: Tensor) -> Tensor:
     """A map (B, C, h, w) bilinearly at the height and width of another; itself, if they are the same."""
     size = like.shape[-2:]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrnss.models.heads.layers import ConvModule, resized
+from dsrnss.models.heads.layers import ConvModule, resized, with_channels
 from dsrnss.models.onednn import pointwise
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class StreamedASPP:
         def convolved(weight: Tensor, features: Tensor) -> Tensor:
             return resized(pointwise(features, weight, None), self.maps[0])
 
-        for channels, features in self._groups():
+        for channels, features in with_channels(self.maps):
             weight = module.conv.weight[:, channels]
             _by_images(partial(convolved, weight), features, self._branch, channels.start > 0)
         return module.activate(self._branch)
@@ -69,21 +69,13 @@ class StreamedASPP:
             conv, features = depthwise.conv, resized(features, self.maps[0])
             return F.conv2d(features, weight, None, conv.stride, conv.padding, conv.dilation, len(weight))
 
-        for channels, features in self._groups():
+        for channels, features in with_channels(self.maps):
             part = self._depthwise[:, : features.shape[1]]
             _by_images(partial(convolved, depthwise.conv.weight[channels]), features, part, False)
             part = depthwise.activate(part, channels)
             weight = narrow.conv.weight[:, channels]
             _by_images(partial(pointwise, weight=weight, bias=None), part, self._branch, channels.start > 0)
         return narrow.activate(self._branch)
-
-    def _groups(self) -> Iterator[tuple[slice, Tensor]]:
-        """Maps and which channels of their concatenation they are."""
-        start = 0
-        for features in self.maps:
-            stop = start + features.shape[1]
-            yield slice(start, stop), features
-            start = stop
 
 
 def _by_images(function: Callable[[Tensor], Tensor], features: Tensor, into: Tensor, add: bool) -> None:
