@@ -1,6 +1,8 @@
 """Settings shared by all tests."""
 
+import contextlib
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,30 @@ def _nothing_of_the_tests_before() -> Iterator[None]:
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
         os.environ.pop(name, None)
     rank_zero_only.rank = 0
+
+
+class PeakMemory:
+    """The most bytes that this process has held since `forget`, above what it held then.
+
+    Linux forgets the peak of the tests before when it is told to; elsewhere they hide what is less than theirs.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        self._before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def __call__(self) -> int:
+        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self._before) * 1024
+
+
+@pytest.fixture
+def peak_memory() -> PeakMemory:
+    """Counts from the beginning of the test."""
+    return PeakMemory()
 
 
 @pytest.fixture(scope="module")

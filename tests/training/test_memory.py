@@ -2,6 +2,7 @@
 
 import gc
 import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +19,19 @@ BOUND = 8 * 2**20
 """Bytes by which the process may grow in 400 steps: what the allocator of the system keeps between its blocks."""
 
 
+def living() -> list[torch.Tensor]:
+    return [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+
+
+def nothing() -> None:
+    """What a weak reference to nothing gives."""
+
+
 class Watch(L.Callback):
-    """Writes down resident bytes and living tensors."""
+    """Writes down resident bytes and living tensors, without those of tests before, which may go at any time."""
 
     def __init__(self) -> None:
+        self.of_others = {id(one): weakref.ref(one) for one in living()}
         self.resident: list[int] = []
         self.tensors: list[int] = []
 
@@ -30,7 +40,7 @@ class Watch(L.Callback):
             gc.collect()
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             self.resident.append(pages * os.sysconf("SC_PAGE_SIZE"))
-            self.tensors.append(sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects()))
+            self.tensors.append(sum(self.of_others.get(id(one), nothing)() is not one for one in living()))
 
 
 @pytest.mark.slow
