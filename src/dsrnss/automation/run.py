@@ -1,5 +1,6 @@
 """`dsrnss.adapt`: check, plan, train by day, adapt to the night, choose, and tell what came of it."""
 
+import gc
 import json
 import logging
 import shlex
@@ -267,6 +268,8 @@ class _Adaptation:
             content = experiments.day_experiment(plan, network, self.day, self.request.seed)
             cli = self._fit(experiments.write(content, self.out / experiments.DAY), "training by day")
             save_pretrained(cli.model.student, weights, cli.model.label_space, cli.model.card())
+            del cli
+            gc.collect()  # networks, optimiser and data hold each other, and the adaptation needs their room
         return str(weights.absolute())
 
     def _at_night(self, plan: Plan, network: NetworkChoice, weights: str) -> ExperimentCLI:
