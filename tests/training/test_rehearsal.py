@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from pictures import write_day, write_night
 from torch import Tensor
 
 import dsrnss
+from dsrnss.automation.experiments import night_experiment, write
+from dsrnss.automation.plan import NETWORKS, choose
+from dsrnss.automation.sets import labelled_set, night_set
 from dsrnss.constants import _kept
 from dsrnss.data import AdaptationDataModule
 from dsrnss.experiment.cli import build
@@ -146,6 +150,29 @@ def test_parts_that_no_experiment_switches_on_do_not_wait_either(option: str) ->
     with torch.backends.cudnn.flags(enabled=False), rehearsal:
         task.training_step(batch, 0)
     assert sum(rehearsal.syncs.values()) == _kept.cache_info().currsize, rehearsal.syncs
+
+
+@pytest.mark.parametrize("network", [name for name in NETWORKS if not name.startswith("lite0")])
+def test_what_adapt_trains_waits_for_nothing(network: str, tmp_path: Path) -> None:
+    day, night = labelled_set(write_day(tmp_path / "day")), night_set(write_night(tmp_path / "night"))
+    given = {"network": network, "size": 96, "crop": (64, 96), "relighting": 1.0}
+    experiment = night_experiment(*choose(day, night, given), day, night, 0, "random")
+    experiment["model"]["night_aware"]["probability"] = 1.0
+    rehearsal = Rehearsal()
+    task, batch = _ready(rehearsal, str(write(experiment, tmp_path / "adapt.yaml")))
+    priors, number = task.method.priors, len(batch["source"]["image"])
+    assert priors is not None
+    priors.learn(rehearsal.fake(tuple(priors.counts.shape), torch.int64))
+    priors._known = True  # fake numbers cannot say so; a GPU is asked once
+    batch["source"]["present"] = [[0, 1, 2]] * number
+    batch["target"] = {"image": batch["target"]["image"], "box": rehearsal.fake((number, 4))}
+    with torch.backends.cudnn.flags(enabled=False), rehearsal:
+        for dtype in (None, torch.float16, torch.bfloat16):
+            with autocast("cuda", dtype):
+                task.training_step(batch, 0)
+    assert sum(rehearsal.syncs.values()) == _kept.cache_info().currsize, rehearsal.syncs
+    sent = {line.partition(":")[0] for line in rehearsal.uploads if not line.startswith("constants.py")}
+    assert sent == {"adaptation/mixing.py", "adaptation/night_aware.py", "adaptation/relighting.py"}
 
 
 @pytest.mark.parametrize("hrda", [False, True])

@@ -147,10 +147,11 @@ def match_to_night(images: Tensor, nights: Tensor, config: NightAwareConfig, gen
         sizes = " and ".join(f"{height}x{width}" for height, width in (images.shape[-2:], nights.shape[-2:]))
         raise ConfigError(f"night_aware: crops of source and target must have one size, not {sizes} (height x width).")
     chosen = torch.rand(len(images), generator=generator) < config.probability
-    partners = torch.randint(len(nights), (len(images),), generator=generator)[chosen].to(images.device)
+    partners = torch.randint(len(nights), (len(images),), generator=generator)[chosen]
     if not chosen.any():
         return images
-    places = chosen.nonzero()[:, 0].to(images.device)
+    # small copies that nobody waits for
+    places, partners = (draw.to(images.device, non_blocking=True) for draw in (chosen.nonzero()[:, 0], partners))
     with torch.autocast(images.device.type, enabled=False):  # there is no spectrum of half precision
         plain, dark = (denormalise(batch.float()).clamp(0, 1) for batch in (images[places], nights[partners]))
         matched = _MATCHES[config.method](plain, dark, config.beta).clamp(0, 1)

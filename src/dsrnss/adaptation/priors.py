@@ -56,11 +56,13 @@ class SpatialPriors(nn.Module):
         super().__init__()
         self.config = config
         self.register_buffer("counts", torch.zeros(num_classes, *self.GRID, dtype=torch.int64))
+        self._known = False
 
     @property
     def known(self) -> bool:
-        """Whether the source was counted."""
-        return bool(self.counts.any())
+        """Whether the source was counted; a GPU is asked once."""
+        self._known = self._known or bool(self.counts.any())
+        return self._known
 
     def learn(self, counts: Tensor) -> None:
         """Take the source into account.

@@ -84,7 +84,7 @@ def relight(
     rows = chosen.nonzero().flatten()
     if not len(rows):
         return images
-    rows = rows.to(images.device)
+    rows = rows.to(images.device, non_blocking=True)
     day = denormalise(images[rows]).clamp(0, 1)
     night = day * _light(day, config, generator)
     heaven = next((index for index, name in enumerate(label_space.names) if name.lower() == "sky"), None)
@@ -102,7 +102,7 @@ def relight(
 def _draw(like: Tensor, shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
     """Uniform numbers of a shape after that of the batch, on the device of an image batch."""
     values = low + (high - low) * torch.rand((len(like), *shape), generator=generator)
-    return values.to(like)
+    return values.to(like, non_blocking=True)  # a small copy that nobody waits for
 
 
 def _warm(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -150,12 +150,16 @@ def _lamps(day: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _grain(day: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """(B, 3, H, W) noise: of pixels, and the blotches that a camera's smoothing leaves of it."""
+    """(B, 3, H, W) noise: of pixels, and the blotches that a camera's smoothing leaves of it.
+
+    A GPU draws it itself, from its own state as dropout does: copies of this size would be waited for.
+    """
     height, width = day.shape[-2:]
     grain = torch.zeros_like(day)
     for scale in _GRAIN:
         size = (math.ceil(height / scale), math.ceil(width / scale))
-        noise = torch.randn((len(day), 3, *size), generator=generator).to(day)
+        drawn_from = generator if day.is_cpu else None
+        noise = torch.randn((len(day), 3, *size), generator=drawn_from, device=day.device).to(day.dtype)
         noise = noise if scale == 1 else F.interpolate(noise, (height, width), mode="bicubic", align_corners=False)
         noise = torch.lerp(noise, math.sqrt(3) * noise.mean(1, keepdim=True), _GREY)
         grain += noise * _draw(day, (1, 1, 1), 0, most, generator)
