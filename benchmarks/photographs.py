@@ -32,6 +32,7 @@ from dsrnss.training.evaluation import evaluate
 
 Node = dict[str, Any]
 OFF: Node = {"night_aware": {"probability": 0.0}}
+AWARE: Node = {"night_aware": {"probability": 0.5}}
 RECIPES: dict[str, Node] = {
     "dacs": OFF
     | {
@@ -41,9 +42,9 @@ RECIPES: dict[str, Node] = {
         "feature_distance": {"weight": 0},
     },
     "dsrnss": OFF,
-    "night-aware": {},
-    "mic": {"masking": {"weight": 1.0}},
-    "no priors": {"priors": {"strength": 0.0}},
+    "night-aware": AWARE,
+    "mic": AWARE | {"masking": {"weight": 1.0}},
+    "no priors": AWARE | {"priors": {"strength": 0.0}},
 }
 """Recipe -> what it changes in the experiment of `dsrnss adapt`."""
 

@@ -46,7 +46,7 @@ def test_drawn_scenes_have_the_size_of_the_photographs(sets):
     assert scenes.of_side(plan.size).build().sample_size() == (plan.size, 2 * plan.size)
 
 
-def test_a_small_network_sees_pictures_relit_for_dark_skies_alone(sets, tmp_path):
+def test_dark_skies_decide_how_labelled_pictures_are_darkened(sets, tmp_path):
     for top, bottom, name in ((20, 90, "night"), (200, 90, "dusk")):
         (tmp_path / "skies" / name).mkdir(parents=True)
         pixels = np.full((64, 96, 3), bottom, np.uint8)
@@ -59,6 +59,9 @@ def test_a_small_network_sees_pictures_relit_for_dark_skies_alone(sets, tmp_path
     assert choose(sets[0], dusk, given)[0].relighting == 0
     assert choose(sets[0], dusk, {**given, "network": "lite0"})[0].relighting == 0.4
     assert choose(sets[0], dusk, {**given, "relighting": 0.1})[0].relighting == 0.1
+    assert choose(sets[0], night, given)[0].night_aware == 0.5
+    assert choose(sets[0], dusk, {**given, "network": "lite0"})[0].night_aware == 0
+    assert choose(sets[0], dusk, {**given, "night_aware": 1.0})[0].night_aware == 1
     (tmp_path / "skies" / "night" / "0.png").write_bytes(b"no picture")
     assert choose(sets[0], night, given)[0].relighting == 0.4
 

@@ -155,9 +155,8 @@ def test_parts_that_no_experiment_switches_on_do_not_wait_either(option: str) ->
 @pytest.mark.parametrize("network", [name for name in NETWORKS if not name.startswith("lite0")])
 def test_what_adapt_trains_waits_for_nothing(network: str, tmp_path: Path) -> None:
     day, night = labelled_set(write_day(tmp_path / "day")), night_set(write_night(tmp_path / "night"))
-    given = {"network": network, "size": 96, "crop": (64, 96), "relighting": 1.0}
+    given = {"network": network, "size": 96, "crop": (64, 96), "relighting": 1.0, "night_aware": 1.0}
     experiment = night_experiment(*choose(day, night, given), day, night, 0, "random")
-    experiment["model"]["night_aware"]["probability"] = 1.0
     rehearsal = Rehearsal()
     task, batch = _ready(rehearsal, str(write(experiment, tmp_path / "adapt.yaml")))
     priors, number = task.method.priors, len(batch["source"]["image"])

@@ -65,7 +65,11 @@ def night_experiment(
         "weights": weights,
         "source": _source(plan),
         "self_training": {"momentum": 0.99, "joint_forward": True},
-        "night_aware": {"method": "fda", "beta": 0.02, "probability": 0.5},
+        **(
+            {"night_aware": {"method": "fda", "beta": 0.02, "probability": plan.night_aware}}
+            if plan.night_aware
+            else {}
+        ),
         "priors": {"strength": 0.5},
         "feature_distance": {"weight": 0.005},
         "memory_bank": {"size": 1, "interval": 10},

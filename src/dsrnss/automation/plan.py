@@ -22,8 +22,8 @@ _LOOKED_AT = 200
 """Pictures of each set whose sizes are looked at."""
 _STEP = 32
 """Crops are multiples of it, as encoders like them."""
-_RELIT = 0.4
-"""Probability of relighting; of small networks, where all skies are dark."""
+_RELIT, _NIGHT_AWARE = 0.4, 0.5
+"""Probabilities of relighting, and of matching to the night; where all skies are dark, see `choose`."""
 _GPU_BYTES = 15e9
 """Memory from which a GPU takes the network of the paper."""
 
@@ -41,6 +41,7 @@ class Plan:
         steps: Training steps of the adaptation.
         device: `cpu` or `gpu`.
         relighting: Probability that a labelled picture is relit as night.
+        night_aware: Probability that a labelled picture is matched to a night picture, in adaptation.
     """
 
     network: str
@@ -51,6 +52,7 @@ class Plan:
     steps: int
     device: str
     relighting: float = 0.0
+    night_aware: float = 0.0
 
     def table(self) -> dict[str, str]:
         """The choices in words."""
@@ -171,9 +173,9 @@ def choose(
     if "crop" not in given:
         given["crop"] = _crop(shapes, network.area)
     day_steps, steps = network.steps
-    if "relighting" not in given:
-        share = 1.0 if network.relit_by_dusk else dark_skies(sets[1])
-        given["relighting"] = round(_RELIT * share, 2)
+    dark = dark_skies(sets[1])
+    given.setdefault("relighting", round(_RELIT * (1.0 if network.relit_by_dusk else dark), 2))
+    given.setdefault("night_aware", round(_NIGHT_AWARE * dark, 2))
     plan = Plan(name, side, tuple(given["crop"]), network.batch, day_steps, steps, device)
     plan = replace(plan, **{key: value for key, value in given.items() if key not in ("network", "crop")})
     for dataset, share in zip(sets, (1, 2), strict=True):

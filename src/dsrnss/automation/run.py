@@ -57,6 +57,7 @@ class Request:
         day_steps: Training steps by day.
         steps: Steps of the adaptation.
         relighting: Probability that a labelled picture is relit as night (docs/method.md).
+        night_aware: Probability that a labelled picture is matched to a night picture, in adaptation.
         seed: Of all draws.
         device: `cpu` or `gpu`.
         allow: Kinds of problems of the data to accept, see `dsrnss data check`.
@@ -77,6 +78,7 @@ class Request:
     day_steps: int | None = None
     steps: int | None = None
     relighting: float | None = None
+    night_aware: float | None = None
     seed: int = 0
     device: str | None = None
     allow: tuple[str, ...] = ()

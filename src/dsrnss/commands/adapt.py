@@ -48,6 +48,9 @@ def add_parser(commands: Any) -> None:
     choices.add_argument(
         "--relighting", type=float, metavar="P", help="probability that a labelled picture is relit as night; 0: never"
     )
+    choices.add_argument(
+        "--night-aware", type=float, metavar="P", help="probability that one is matched to a night picture; 0: never"
+    )
     choices.add_argument("--device", choices=("cpu", "gpu"), help="where to train")
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument("--threads", type=whole_number(1), metavar="N", help="CPU threads")
