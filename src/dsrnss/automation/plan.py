@@ -129,7 +129,7 @@ def network_choice(name: str) -> NetworkChoice:
         UsageError: If there is none of that name.
     """
     if name not in NETWORKS:
-        raise UsageError(f"network: expected one of {', '.join(NETWORKS)}, not '{name}'.{did_you_mean(name, NETWORKS)}")
+        raise UsageError(f"unknown network '{name}'.{did_you_mean(name, NETWORKS)}")
     return NETWORKS[name]
 
 
