@@ -92,6 +92,7 @@ def did_you_mean(word: str, options: Iterable[str], *, show_all: bool = True) ->
         A sentence or two, starting with a blank, to be put behind "unknown NAME 'word'.".
     """
     known = list(options)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    begun = [option for option in known if len(word) > 2 and option.startswith(word)]
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or begun
     guess = f" Did you mean '{close[0]}'?" if close else ""
     return guess + (f" Accepted: {', '.join(known)}." if show_all else "")

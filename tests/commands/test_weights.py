@@ -149,6 +149,7 @@ def test_inspect_says_what_does_not_fit(checkpoint: Path, capsys: Capture) -> No
     [
         (["fetch", "mit_b6"], 2, "Did you mean 'mit_b5'"),
         (["inspect", "nothing.ckpt"], 1, "No model at 'nothing.ckpt'"),
+        (["inspect", "lite0"], 1, "Did you mean 'lite0_synthnight'?"),
         (["inspect", "x.ckpt", "--wich", "teacher"], 2, "Did you mean '--which'"),
         (["convert", "x.ckpt"], 2, "OUT"),
         (["lst"], 2, "Did you mean 'list'"),

@@ -106,7 +106,8 @@ def report_of(
     chosen = best.best
     assert chosen is not None
     by = "consistency and information" if val is None else "the mean IoU on the labelled night pictures"
-    notes = [f"The network is that of step {chosen.step} of {plan.steps}, the best one by {by}."]
+    alike = "" if val is not None else "; of networks that differ by less than a twentieth, the later one"
+    notes = [f"The network is that of step {chosen.step} of {plan.steps}, the best one by {by}{alike}."]
     if not chosen.step:
         notes = [f"Nothing was gained: by {by} no step of the adaptation was better than the network it began from."]
     if val is None:

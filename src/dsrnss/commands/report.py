@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
         help="folder of a run (of fit, adapt or demo), of runs, or of the results of a test",
     )
     parser.add_argument(
-        "--out", type=path, default=Path("report.html"), metavar="FILE", help="page to write (report.html)"
+        "--out", type=path, default=Path("report.html"), metavar="FILE", help="page to write (default: report.html)"
     )
     parser.set_defaults(run=run)
 

@@ -102,7 +102,8 @@ def synthesize(args: argparse.Namespace) -> int:
     print(f"Wrote {args.out}: " + ", ".join(f"{number} {part}" for part, number in parts.items()) + ".")
     print(
         f"\nNext: DATA_DIR={shlex.quote(str(args.out))} dsrnss fit --config {args.layout}/dsrnss_daformer.yaml "
-        "--trainer.max_steps 2"
+        "--trainer.max_steps 2 --model.backbone_weights random \\\n"
+        "      --model.aligner dsrnss.adaptation.alignment.ClassicalAligner      (nothing is downloaded)"
     )
     return 0
 

@@ -83,7 +83,7 @@ def say_next(args: argparse.Namespace) -> None:
     if args.model is not None and args.model.suffix == ".ckpt":
         next_step(["dsrnss", "test", "--config", "EXPERIMENT.yaml", "--ckpt_path", args.model])
     else:
-        next_step(["dsrnss", "fit", "--config", "synthnight/adapt.yaml"])
+        next_step(["dsrnss", "adapt", "DAY", "NIGHT", "--out", "run"])
 
 
 def said(reason: str) -> str:

@@ -146,7 +146,9 @@ def _value_findings(counts: npt.NDArray[np.int64], space: LabelSpace, path: Path
         text = f"values {wrong[:10]} are outside 0..{space.num_classes - 1} and 255"
         if known_as_raw:
             return [("raw-ids", path, f"{text}: they look like raw label ids, not train ids.")]
-        return [("outside-values", path, f"{text}.")]
+        own = space.raw_ids != CITYSCAPES.raw_ids
+        hint = ": does labels.yaml give each class its raw values (docs/label_space.md)?" if own else "."
+        return [("outside-values", path, text + hint)]
     if values == [IGNORE_INDEX]:
         return [("all-ignored", path, "no pixel has a class: all are 255 or translated to it.")]
     if len(values) == 1 and space.num_classes > _FEW_CLASSES:

@@ -112,7 +112,8 @@ class Folder(FileDataset):
         if self.labelled:
             raise DataError(
                 f"'{root}' has labels but no {LABELS_FILE} that names the classes: write one (docs/own_data.md), name "
-                "another by labels_file, set labels_file to cityscapes for its 19 classes, or labelled to false."
+                "another by labels_file (adapt: --labels-file), set labels_file to cityscapes for its 19 classes, or "
+                "labelled to false."
             )
         return CITYSCAPES
 

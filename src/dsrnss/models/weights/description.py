@@ -72,7 +72,7 @@ def build_described(config: NetworkConfig, source: str) -> Segmentor:
         with torch.device(place):
             return build_segmentor(config)
     except Exception as error:  # the values come from a file: whatever they make of a layer is the file's fault
-        raise CheckpointError(f"No network can be built as '{source}' describes it: {_sentence(error)}") from error
+        raise CheckpointError(f"The network of '{source}' cannot be built: {_sentence(error)}") from error
 
 
 def label_space_from_dict(values: Mapping[str, Any]) -> LabelSpace:

@@ -171,8 +171,9 @@ def fetch_from_hub(repository: str) -> Path:
     except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"'{repository}' is no file or folder here, and the Hugging Face hub cannot be reached to look for it: "
-            f"{(str(error).splitlines() or [type(error).__name__])[0]} Download https://huggingface.co/{repository} "
-            "elsewhere (config.json and model.safetensors or pytorch_model.bin) and give the folder."
+            f"{(str(error).splitlines() or [type(error).__name__])[0].removesuffix('.')}. "
+            f"Download https://huggingface.co/{repository} elsewhere (config.json and model.safetensors "
+            "or pytorch_model.bin) and give the folder."
         ) from error
     raise CheckpointError(
         f"'{repository}' on the Hugging Face hub has neither model.safetensors nor pytorch_model.bin (in one piece)."
