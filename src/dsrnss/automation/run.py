@@ -6,17 +6,18 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from dsrnss.automation import experiments
 from dsrnss.automation.findings import Found, report_of
-from dsrnss.automation.plan import NetworkChoice, Plan, choose, device_of, fitting_network, like
+from dsrnss.automation.plan import NetworkChoice, Plan, choose, like
 from dsrnss.automation.sets import ALONE, SYNTHNIGHT, SetChoice, joined, labelled_set, night_set, supports
 from dsrnss.data.base import SegmentationDataset
-from dsrnss.data.checking.check import CheckReport, check_sets
+from dsrnss.data.checking.check import HARMLESS, CheckReport, check_sets
 from dsrnss.data.multi_source import MultiSource
-from dsrnss.errors import CheckpointError, DataError, UsageError
+from dsrnss.errors import CheckpointError, DataError, DsrnssError, UsageError
 from dsrnss.experiment.cli import ExperimentCLI, build
 from dsrnss.experiment.failures import typed_failures
 from dsrnss.experiment.files import experiment_name
@@ -169,8 +170,13 @@ class _Adaptation:
             self._check()
             self._tell(plan)
             self._remember(plan)
-        weights = start or self._by_day(plan, network)
-        cli = self._at_night(plan, network, weights)
+        try:
+            weights = start or self._by_day(plan, network)
+            cli = self._at_night(plan, network, weights)
+        except DsrnssError:
+            if not self._has_learned():
+                (self.out / REQUEST).unlink(missing_ok=True)  # or it would refuse the words that are put right
+            raise
         return self._finish(plan, weights, cli)
 
     # --- what was asked for -------------------------------------------------------------------------------------------
@@ -257,12 +263,18 @@ class _Adaptation:
         if given["network"] is not None:
             return PHOTO_MODEL if given["network"] == PHOTO_MODEL and self.request.network is None else None
         asked = given["size"] is not None or given["day_steps"] is not None
-        if asked or self.day.kind != "SynthNight" or fitting_network(device_of(given)) != "lite0":
+        if asked or self.day.kind != "SynthNight":
+            return None
+        if find_spec("timm") is None:
+            _log.info("with dsrnss[timm] installed it would begin with %s, which has learned from it.", PHOTO_MODEL)
             return None
         _log.info("begins with %s, which has learned from SynthNight; --network lite0 trains it anew.", PHOTO_MODEL)
         return PHOTO_MODEL
 
     # --- training -----------------------------------------------------------------------------------------------------
+
+    def _has_learned(self) -> bool:
+        return (self.out / _DAY_WEIGHTS).is_file() or any(self.out.rglob("*.ckpt"))
 
     def _by_day(self, plan: Plan, network: NetworkChoice) -> str:
         weights = self.out / _DAY_WEIGHTS
@@ -344,7 +356,8 @@ def _refuse(report: CheckReport, allow: Sequence[str]) -> None:
         return
     told = [f"  {problem.set}: {problem.file}: {problem.message} ({problem.kind})" for problem in problems[:_SHOWN]]
     more = f"\n  and {len(problems) - _SHOWN} more; `dsrnss data check FOLDER` names all." if problems[_SHOWN:] else ""
+    harmless = [problem.kind for problem in problems if problem.kind in HARMLESS]
+    way = f"or accept a kind of problem: --allow {harmless[0]}" if harmless else "or take these files away"
     raise DataError(
-        f"{len(problems)} of the pictures or labels have problems:\n" + "\n".join(told) + more + "\n"
-        f"Mend them, or accept a kind of problem: --allow {problems[0].kind}."
+        f"{len(problems)} of the pictures or labels have problems:\n" + "\n".join(told) + f"{more}\nMend them, {way}."
     )

@@ -36,9 +36,7 @@ _SIZES = ((192, 384), (97, 131), (240, 427), (33, 50), (256, 160))
 def add_parser(commands: Any) -> None:
     """Add the command to the subparsers of `dsrnss`."""
     parser = commands.add_parser("export", help="write a network for ONNX Runtime and others", description=_DESCRIPTION)
-    parser.add_argument(
-        "model", metavar="MODEL", help="as `dsrnss segment --model` takes it, or `demo` for the packaged demo model"
-    )
+    parser.add_argument("model", metavar="MODEL", help="as `dsrnss segment --model` takes it, such as demo")
     parser.add_argument(
         "--format", choices=_FORMATS, default="onnx", metavar="FORMAT", help=f"{', '.join(_FORMATS)} (default: onnx)"
     )
@@ -77,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     check_libraries(args.format)
     prepare_file(args.out)
     import_modules(args.imports)
-    segmenter = Segmenter.from_pretrained(None if args.model == "demo" else args.model, which=args.which, device="cpu")
+    segmenter = Segmenter.from_pretrained(args.model, which=args.which, device="cpu")
     pictures = _calibration(args.int8, segmenter.label_space) if args.int8 else []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float32.onnx" if args.int8 else args.out

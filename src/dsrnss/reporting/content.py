@@ -41,11 +41,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One night scene and what networks see in it.
+    """One picture and what networks see in it.
 
     Args:
-        name: Name of the scene.
-        night: (H, W, 3) uint8 RGB.
+        name: Name of the picture.
+        image: (H, W, 3) uint8 RGB.
         truth: (H, W) train ids, 255 ignored; None where nobody knows.
         predictions: Name of a network -> (H, W) train ids.
         reference: (H, W, 3) uint8 RGB day picture of the same place, if it shall be shown.
@@ -53,7 +53,7 @@ class Panel:
     """
 
     name: str
-    night: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     truth: npt.NDArray[np.integer] | None
     predictions: Mapping[str, npt.NDArray[np.integer]]
     reference: npt.NDArray[np.uint8] | None = None

@@ -50,7 +50,7 @@ def _code(text: str) -> Markup:
 
 
 def strip(panel: Panel, space: LabelSpace, width: int) -> tuple[str, list[Picture]]:
-    """A scene as a strip of pictures: the night, its reference, the truth, and what each network sees.
+    """A scene as a strip of pictures: itself, its reference, the truth, and what each network sees.
 
     Args:
         panel: The scene.
@@ -60,8 +60,8 @@ def strip(panel: Panel, space: LabelSpace, width: int) -> tuple[str, list[Pictur
     Returns:
         Its caption, and the pictures.
     """
-    size = (panel.night.shape[1], panel.night.shape[0])
-    pictures = [Picture("Night", "", f"Night picture of {panel.name}", photo_uri(panel.night, width), size)]
+    size = (panel.image.shape[1], panel.image.shape[0])
+    pictures = [Picture("Picture", "", f"The picture {panel.name}", photo_uri(panel.image, width), size)]
     if panel.reference is not None:
         alt = f"The place of {panel.name} by day"
         pictures.append(Picture("Day reference", "", alt, photo_uri(panel.reference, width), size))

@@ -18,7 +18,7 @@ from dsrnss.writing import atomic
 
 WIDTH = 640
 """Wider pictures are stored with so many pixels."""
-_KINDS = {"night": ".jpg", "truth": ".png", "prediction": ".png"}
+_KINDS = {"image": ".jpg", "truth": ".png", "prediction": ".png"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Scene:
         name: Of the sample.
         rank: Such as `worst 1`.
         mean_iou: Over the classes of its truth.
-        files: `night` (a JPEG), `truth` and `prediction` (palette PNGs of train ids).
+        files: `image` (a JPEG), `truth` and `prediction` (palette PNGs of train ids).
     """
 
     name: str
@@ -58,11 +58,11 @@ class Scene:
         for kind, file in self.files.items():
             try:
                 with Image.open(file) as picture:
-                    opened[kind] = np.asarray(picture.convert("RGB") if kind == "night" else picture)
+                    opened[kind] = np.asarray(picture.convert("RGB") if kind == "image" else picture)
             except OSError as error:
                 raise RunError(f"'{file}', of the results of a test, cannot be read: {error}.") from error
         remark = f"{self.rank}, mean IoU {percent(self.mean_iou)} %"
-        return Panel(self.name, opened["night"], opened["truth"], {"Prediction": opened["prediction"]}, remark=remark)
+        return Panel(self.name, opened["image"], opened["truth"], {"Prediction": opened["prediction"]}, remark=remark)
 
 
 def write_scene(
@@ -89,14 +89,14 @@ def write_scene(
     Raises:
         OutputError: If a file cannot be written.
     """
-    night = shrunk(panel.night, WIDTH)
+    image = shrunk(panel.image, WIDTH)
     (prediction,) = panel.predictions.values()
-    pictures = {"night": night}
+    pictures = {"image": image}
     for kind, labels in (("truth", panel.truth), ("prediction", prediction)):
         assert labels is not None
-        pictures[kind] = label_picture(labels, space, labels.shape[1]).resize(night.size, Image.Resampling.NEAREST)
+        pictures[kind] = label_picture(labels, space, labels.shape[1]).resize(image.size, Image.Resampling.NEAREST)
     files = {kind: f"{inner}/{rank.replace(' ', '_')}_{kind}{ending}" for kind, ending in _KINDS.items()}
     for kind, name in files.items():
         with atomic(folder / name) as draft:
-            pictures[kind].save(draft, **(JPEG if kind == "night" else {"optimize": True}))
+            pictures[kind].save(draft, **(JPEG if kind == "image" else {"optimize": True}))
     return {"name": panel.name, "rank": rank, "mIoU": number(mean_iou), **files}

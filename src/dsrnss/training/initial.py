@@ -7,7 +7,7 @@ from pathlib import Path
 from dsrnss.errors import CheckpointError
 from dsrnss.labels import LabelSpace
 from dsrnss.models.segmentor import Segmentor
-from dsrnss.models.weights import DEMO_MODEL, load_backbone, load_pretrained, load_state
+from dsrnss.models.weights import load_backbone, load_pretrained, load_state
 from dsrnss.models.weights.unwrapping import Which
 from dsrnss.training.resume import check_classes
 
@@ -50,20 +50,19 @@ class InitialWeights:
 def read_network(
     student: Segmentor, path: str | Path, label_space: LabelSpace | None = None, which: Which = "student"
 ) -> None:
-    """Fill a network from a file, a name or `demo`.
+    """Fill a network from a file or a name.
 
     HRDA may begin with a network that is none: its scale attention then keeps its random weights.
 
     Args:
         student: The network.
-        path: As `load_pretrained` takes it, or `demo`.
+        path: As `load_pretrained` takes it.
         label_space: What its classes must be; None: whatever.
         which: Of a file that has both, the student or the teacher.
 
     Raises:
         CheckpointError: If there is no such file, or it is of another network or of other classes.
     """
-    path = DEMO_MODEL if str(path) == "demo" else path
     pretrained = load_pretrained(path, which)
     if label_space is not None:
         check_classes(pretrained.label_space.names, label_space, str(path))

@@ -136,10 +136,10 @@ class AdaptationTask(L.LightningModule):
     # --- weights and checkpoints --------------------------------------------------------------------------------------
 
     def load_weights(self, path: str | Path, which: Which = "student") -> None:
-        """Take the student's weights from a file, a name or `demo`; teacher and reference encoder become its copies.
+        """Take the student's weights from a file or a name; teacher and reference encoder become its copies.
 
         Args:
-            path: As `load_pretrained` takes it, or `demo`.
+            path: As `load_pretrained` takes it.
             which: Of a file that has both, the student or the teacher.
 
         Raises:

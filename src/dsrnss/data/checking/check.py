@@ -39,6 +39,10 @@ KINDS: dict[str, str] = {
     "duplicate": "the same pixels in two splits",
 }
 """Kind of problem -> what it means."""
+HARMLESS = frozenset(
+    {"missing-picture", "missing-reference", "absent-class", "all-ignored", "one-class", "one-colour", "duplicate"}
+)
+"""Kinds that a training can live with."""
 
 
 @dataclass(frozen=True)

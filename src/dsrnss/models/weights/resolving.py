@@ -9,7 +9,7 @@ from dsrnss.downloading import Source
 from dsrnss.errors import CheckpointError, did_you_mean
 from dsrnss.models.weights.content import WEIGHTS
 from dsrnss.models.weights.download import cached, check, fetch
-from dsrnss.models.weights.registry import REGISTRY, Entry
+from dsrnss.models.weights.registry import DEMO, REGISTRY, Entry
 from dsrnss.paths import cache_folder
 
 LOCAL_FOLDER = Path("pretrained_models")
@@ -34,7 +34,8 @@ def resolve(path_or_name: str | Path) -> Path:
     name = str(path_or_name)
     if _ADDRESS.fullmatch(name):
         return fetch_address(name)
-    path = _path(path_or_name)
+    # `dsrnss demo` leaves a folder of that name, which is no model
+    path = None if name == DEMO else _path(path_or_name)
     if path is not None:
         return path
     if name in REGISTRY:
