@@ -114,6 +114,19 @@ def test_auto_takes_what_was_measured_and_a_checkpoint_keeps_it(
     assert _layouts(again) == {True}
 
 
+def test_a_run_goes_on_in_another_layout_with_its_moments(
+    task: Callable[..., Any], batches: Callable[..., Any], fit: Callable[..., L.Trainer], tmp_path: Path
+) -> None:
+    trainer = fit(task(), batches(2), L.pytorch.callbacks.ModelCheckpoint(tmp_path, save_last=True))
+    settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    resumed = L.Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **settings)
+    again = task(channels_last=True)
+    resumed.fit(again, datamodule=trainer.datamodule, ckpt_path=tmp_path / "last.ckpt")
+    moments = resumed.optimizers[0].state
+    assert _layouts(again) == {True} and len(moments) == len([*again.student.parameters()])
+    assert all(moments[p]["exp_avg"].stride() == p.stride() for p in again.student.parameters()), "a GPU wants it"
+
+
 def test_a_missing_compiler_is_told(
     task: Callable[..., Any],
     batches: Callable[..., Any],

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dsrnss.models.compiling import compile_parts
 from dsrnss.models.segmentor import Segmentor
+from dsrnss.training.schedule import match_layout
 
 LayoutChoice = bool | Literal["auto"]
 
@@ -129,6 +130,8 @@ class Execution(L.Callback):
             torch.set_num_threads(chosen.threads)
             for network in networks:
                 set_layout(network, chosen.channels_last)
+        for optimizer in trainer.optimizers:  # a checkpoint brings moments in the layout that it was saved in
+            match_layout(optimizer)
         if self.compiled:
             torch._inductor.config.fallback_random = True  # the draws of eager execution
             for network in networks:
