@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dsrnss.collectives import everyones
+from dsrnss.constants import constant
 from dsrnss.labels import IGNORE_INDEX
 from dsrnss.normalisation import denormalise
 
@@ -128,7 +129,8 @@ class DetailCounts(Metric):
         values = torch.stack([torch.ones_like(place), right.long(), (sure * _UNIT).round().long()], dim=1)
         self.calibration.index_add_(0, place, values)
         channels = denormalise(batch["image"]).float().mean((-2, -1)).clamp(0, 1)
-        luma = (channels @ channels.new_tensor(_LUMA) * 255 * _CENT).round().long()
+        with torch.autocast(channels.device.type, enabled=False):  # half precision knows every 16th cent
+            luma = (channels @ constant(_LUMA, channels.device) * 255 * _CENT).round().long()
         for number, (index, name) in enumerate(zip(batch["index"].tolist(), batch["name"], strict=True)):
             inside = known[number]
             if inside.any():  # a picture without labels, or padding

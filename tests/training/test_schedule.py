@@ -1,4 +1,4 @@
-"""The optimiser of a GPU, one fused kernel, beside what a run may ask of it: clipping, scalers, checkpoints of others."""
+"""The optimiser of a GPU, one fused kernel, beside what a run may ask of it: clipping, scalers, older checkpoints."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,7 @@
 """A network of this package, run by PyTorch."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,8 +26,8 @@ PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloa
 """Of the arithmetic -> the type that autocast takes."""
 
 _DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
-_OF_MEMORY = ("memory", "create a primitive")
-"""How errors of memory can be told; the second is what oneDNN says."""
+_OF_MEMORY = re.compile("memory(?! access)|create a primitive|ALLOC_FAILED")
+"""How errors of memory can be told; the second is what oneDNN says, the third cuDNN and cuBLAS."""
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def _memory_told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if any(word in str(error) for word in _OF_MEMORY):
+        if _OF_MEMORY.search(str(error)):
             raise MemoryError(str(error)) from error
         raise
 
@@ -109,10 +110,12 @@ class TorchEngine(Engine):
         with torch.no_grad(), torch.autocast(self.device.type, reduced, enabled=reduced is not None):
             return self.segmentor.predict(images, *how)
 
+    @_memory_told()
     def mirrored(self, scores: Tensor) -> Tensor:
         """As of `Engine`."""
         return scores.flip(-1)
 
+    @_memory_told()
     def mixed(self, first: Tensor, second: Tensor, weight: float) -> Tensor:
         """As of `Engine`."""
         return torch.lerp(second.softmax(-3), first.softmax(-3), weight).clamp(min=LEAST_PROBABILITY).log()
@@ -130,6 +133,7 @@ class TorchEngine(Engine):
         array: npt.NDArray[np.float32] = scores.float().cpu().numpy()
         return array
 
+    @_memory_told()
     def from_numpy(self, array: npt.NDArray[np.float32]) -> Tensor:
         """As of `Engine`."""
         return torch.from_numpy(array).to(self.device)
@@ -163,6 +167,7 @@ def find_device(device: str | torch.device) -> torch.device:
     return found
 
 
+@_memory_told()
 @torch.inference_mode()
 def label_rows(
     scores: Tensor,

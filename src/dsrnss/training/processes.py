@@ -52,7 +52,7 @@ def highest(number: int) -> int:
 def gathered(state: Any) -> list[Any]:
     """The states of all processes, in their order, to the first one; the others get an empty list.
 
-    Tensors go to the host: those of another GPU would come out of it there, in a process that has nothing to do with it.
+    Tensors go to the host: one that is unpickled takes memory of the GPU that it was on.
     """
     if not together():
         return [state]
