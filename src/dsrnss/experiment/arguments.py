@@ -126,8 +126,8 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     if str(precision := trainer.get("precision")) in ("16-true", "bf16-true"):
         mixed = str(precision).replace("true", "mixed")
         raise UsageError(
-            f"trainer.precision: {precision} keeps the weights themselves in 16 bits, where the small steps of optimiser "
-            f"and teacher are rounded away. Take {mixed}: it computes in 16 bits and keeps them in 32."
+            f"trainer.precision: {precision} keeps the weights themselves in 16 bits, where the small steps of teacher "
+            f"and optimiser are rounded away. Take {mixed}: it computes in 16 bits and keeps them in 32."
         )
     if str(trainer.get("strategy", "auto")) in ("ddp_spawn", "ddp_fork", "ddp_notebook"):
         raise UsageError(f"trainer.strategy: expected 'auto' or 'ddp', not '{trainer['strategy']}'.")
