@@ -79,7 +79,7 @@ class TorchEngine(Engine):
     def scores(self, pictures: Pictures, window: tuple[int, int] | None) -> Tensor:
         """As of `Engine`."""
         with _memory_told():
-            images = normalise(_channels_first(pictures))
+            images = normalise(_channels_first(pictures).to(self.device))  # a quarter of the bytes is sent
             return self.logits(images, "slide" if window else "whole", window)
 
     def bands(self, pictures: Pictures, window: tuple[int, int]) -> Iterator[Tensor]:
@@ -177,7 +177,9 @@ def label_rows(
     width: int,
 ) -> Labels:
     """As of `labelling.LabelRows`, on the device of the logits."""
-    upper, lower, share = (torch.from_numpy(values).to(scores.device) for values in (above, below, weight))
+    upper, lower, share = (
+        torch.from_numpy(values).to(scores.device, non_blocking=True) for values in (above, below, weight)
+    )
     strip = torch.lerp(scores[:, upper], scores[:, lower], share[:, None])
     strip = F.interpolate(strip[None], size=(len(above), width), mode="bilinear", align_corners=False)[0]
     best, index = strip.max(dim=0)
