@@ -43,6 +43,12 @@ def test_batches_of_any_size_count_alike(pictures) -> None:
     assert whole.images == parts.images and whole.brightness == parts.brightness
 
 
+def test_brightness_is_exact_in_half_precision_too(pictures) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        half = counted(pictures, [12])
+    assert [one.brightness for one in half.images] == [one.brightness for one in counted(pictures, [12]).images]
+
+
 def test_calibration_is_that_of_its_definition(pictures) -> None:
     labels, predictions, confidence, _ = pictures
     known = labels != 255

@@ -24,10 +24,12 @@ SCRIPT = """
     from dsrnss.metrics import ConfusionMatrix
     from dsrnss.training.processes import end_group_at_exit
 
-    class Five(SegmentationDataset):
-        label_space, split, labelled, references = CITYSCAPES, "five", True, False
+    pictures = int(sys.argv[2])
+
+    class Pictures(SegmentationDataset):
+        label_space, split, labelled, references = CITYSCAPES, "few", True, False
         def __len__(self):
-            return 5
+            return pictures
         def __getitem__(self, index):
             rng = np.random.default_rng(index)
             image = torch.from_numpy(rng.integers(0, 256, (3, 8, 8), np.uint8))
@@ -63,7 +65,7 @@ SCRIPT = """
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), 0.0)
         def loader(self, world, rank):
-            return make_eval_loader(Five(), 1, 0, world, rank)
+            return make_eval_loader(Pictures(), 1, 0, world, rank)
         def val_dataloader(self):
             return self.loader(self.trainer.world_size, self.trainer.global_rank)
         test_dataloader = train_dataloader = val_dataloader
@@ -78,7 +80,7 @@ SCRIPT = """
     if trainer.is_global_zero:
         module.eval()
         whole, details = ConfusionMatrix(19), DetailCounts(19)
-        for batch in make_eval_loader(Five(), 1, 0):
+        for batch in make_eval_loader(Pictures(), 1, 0):
             count_batch(module, batch, whole, details)
         found = {"fit": int(fitted.sum()), "same": bool(torch.equal(module.counts, whole.counts))}
         found["confidence"] = bool(torch.equal(module.calibration, details.calibration))
@@ -89,14 +91,16 @@ SCRIPT = """
 
 
 @pytest.mark.slow
-def test_five_pictures_on_two_processes_count_as_on_one(tmp_path):
+@pytest.mark.parametrize("pictures", [5, 1])
+def test_pictures_on_two_processes_count_as_on_one(pictures, tmp_path):
+    """Of one picture the second process gets none: what it counts is padding, without labels."""
     script, out = tmp_path / "two.py", tmp_path / "out.json"
     script.write_text(f"import sys\nsys.path.insert(0, {SOURCES!r})\n" + textwrap.dedent(SCRIPT))
-    subprocess.run([sys.executable, str(script), str(out)], check=True, timeout=300)
+    subprocess.run([sys.executable, str(script), str(out), str(pictures)], check=True, timeout=300)
     assert json.loads(out.read_text()) == {
-        "fit": 5 * 64,
+        "fit": pictures * 64,
         "same": True,
         "confidence": True,
         "pictures": True,
-        "names": ["0", "1", "2", "3", "4"],
+        "names": [str(number) for number in range(pictures)],
     }

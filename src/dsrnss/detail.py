@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dsrnss.collectives import everyones
+from dsrnss.constants import constant
 from dsrnss.labels import IGNORE_INDEX
 from dsrnss.normalisation import denormalise
 
@@ -128,14 +129,18 @@ class DetailCounts(Metric):
         values = torch.stack([torch.ones_like(place), right.long(), (sure * _UNIT).round().long()], dim=1)
         self.calibration.index_add_(0, place, values)
         channels = denormalise(batch["image"]).float().mean((-2, -1)).clamp(0, 1)
-        luma = (channels @ channels.new_tensor(_LUMA) * 255 * _CENT).round().long()
+        with torch.autocast(channels.device.type, enabled=False):  # half precision knows every 16th cent
+            luma = (channels @ constant(_LUMA, channels.device) * 255 * _CENT).round().long()
+        # a process without labelled pictures has rows, too: those of all are gathered by their shape
+        rows = [self.calibration.new_zeros((0, 2 + 3 * self.num_classes))]
         for number, (index, name) in enumerate(zip(batch["index"].tolist(), batch["name"], strict=True)):
             inside = known[number]
             if inside.any():  # a picture without labels, or padding
                 self.names[index] = str(name)
                 counts = self._counts(labels[number][inside].long(), predictions[number][inside].long())
                 about = torch.stack([batch["index"][number], luma[number]])
-                self.rows.append(torch.cat([about, counts])[None])
+                rows.append(torch.cat([about, counts])[None])
+        self.rows.append(torch.cat(rows))
 
     def _counts(self, truth: Tensor, predicted: Tensor) -> Tensor:
         """(3C,) pixels that are right, in the truth, and predicted, of each class."""

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -261,6 +262,17 @@ def test_a_missing_set_is_named_by_its_stage(toy):
 def test_impossible_options_are_named(toy, wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong)).split("_")[-1]):
         module(toy, **wrong)
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True), (None, True)])
+def test_a_training_on_the_cpu_takes_nothing_of_a_gpu(toy, device, pinned, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    data = AdaptationDataModule(toy(), val={"night": toy(length=2)}, crop_size=(16, 24), workers=0)
+    if device is not None:
+        strategy = SimpleNamespace(root_device=torch.device(device))
+        data.trainer = SimpleNamespace(strategy=strategy, world_size=1, global_rank=0)
+    loaders = [data.train_dataloader().iterables["source"], *data.val_dataloader()]
+    assert [loader.pin_memory for loader in loaders] == [pinned] * 2
 
 
 def test_training_processes_share_the_positions_of_one_stream():

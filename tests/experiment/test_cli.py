@@ -198,6 +198,11 @@ class TestPaperCommandLine:
         assert built.config["trainer"]["accelerator"] == "cpu"
         assert built.trainer.precision == "32-true"
 
+    @pytest.mark.parametrize("kind", ["16", "bf16"])
+    def test_weights_in_16_bits_are_refused(self, kind: str, here: Path) -> None:
+        with pytest.raises(UsageError, match=rf"^trainer.precision: {kind}-true keeps .* Take {kind}-mixed"):
+            cli.build("fit", ["e.yaml"], [f"--trainer.precision={kind}-true"])
+
     @pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
     def test_bf16_on_a_cpu_that_has_it(
         self, has_bf16: bool, expected: str, here: Path, monkeypatch: pytest.MonkeyPatch

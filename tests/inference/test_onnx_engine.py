@@ -79,6 +79,23 @@ def test_labels_at_full_size_are_those_of_torch(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(ours.confidence, torchs.confidence, atol=1e-4)
 
 
+def test_a_gpu_that_the_runtime_cannot_use_is_no_gpu(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where libraries of CUDA are missing, ONNX Runtime lists the GPU and computes on the CPU, as this one does."""
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: there)
+    assert OnnxEngine(file).device == "cpu"
+    with pytest.raises(HardwareError, match="cannot use 'cuda:1': libraries of CUDA"):
+        OnnxEngine(file, "cuda:1")
+
+
+@pytest.mark.parametrize(("asked", "told"), [("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu", "cpu")])
+def test_the_device_is_told(asked: str, told: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: there)
+    monkeypatch.setattr("onnxruntime.InferenceSession.get_providers", lambda _: there)
+    assert OnnxEngine(file, asked).device == told
+
+
 def test_averages_of_certain_predictions_stay_finite(file: Path, segmenter: Segmenter) -> None:
     sure = np.zeros((3, 4, 4), np.float32)
     sure[0] = 1000

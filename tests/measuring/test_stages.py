@@ -108,10 +108,17 @@ class Event:
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     allocated = {"peak": 0, "now": 0}
     Event.now, Event.waited = 0.0, []
+    begun: list[bool] = []
+
+    def forget(device: torch.device) -> None:
+        assert begun, "the allocator of a GPU that nobody has used yet has no peak to forget"
+        allocated.update(peak=allocated["now"])
+
+    monkeypatch.setattr(torch.cuda, "init", lambda: begun.append(True))
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: allocated["peak"])
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: allocated.update(peak=allocated["now"]))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", forget)
     yield allocated
 
 

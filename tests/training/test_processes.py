@@ -3,9 +3,14 @@
 import subprocess
 import sys
 
+import pytest
 import torch
+from torch import distributed
 
+from dsrnss.adaptation.memory_bank import BankEntry, MemoryBank
 from dsrnss.collectives import average_, everyones, summed, together
+from dsrnss.measuring.rehearsal import Rehearsal
+from dsrnss.training import processes
 from dsrnss.training.processes import gathered, highest, host_group, seed_of
 
 SCRIPT = """
@@ -43,3 +48,17 @@ def test_draws_of_processes_differ_and_the_first_ones_are_those_of_one():
     assert seed_of(7, 0) == seed_of(7, 0, 5) == 7
     seeds = {seed_of(seed, process, step) for seed in range(5) for process in range(1, 5) for step in (0, 10)}
     assert len(seeds) == 40 and not seeds & set(range(5))
+
+
+def test_what_a_gpu_holds_is_sent_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, list[tuple[torch.Tensor, ...]]]] = []
+    monkeypatch.setattr(processes, "together", lambda: True)
+    monkeypatch.setattr(processes, "host_group", lambda: None)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(distributed, "gather_object", lambda state, *_, **__: sent.append(state))
+    bank, rehearsal = MemoryBank((5,)), Rehearsal()
+    bank.entries = (BankEntry(rehearsal.fake((2, 3, 8, 8)), rehearsal.fake((2, 8, 8)), rehearsal.fake((2, 8, 8))),)
+    assert {tensor.device.type for tensor in bank.entries[0]} == {"cuda"}
+    with rehearsal:
+        gathered(bank.get_extra_state())
+    assert {tensor.device.type for entry in sent[0]["entries"] for tensor in entry} == {"cpu"}

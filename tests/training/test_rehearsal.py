@@ -143,7 +143,9 @@ def test_a_step_waits_for_the_gpu_once(name: str) -> None:
         assert all(rehearsal.uploads[line] == 3 for line in sent), "one table a step"
 
 
-@pytest.mark.parametrize("option", ["prototypes.class_weights=tail", "masking.weight=1", "hrda"])
+@pytest.mark.parametrize(
+    "option", ["prototypes.class_weights=tail", "masking.weight=1", "hrda", "augmentation.noise=0.1"]
+)
 def test_parts_that_no_experiment_switches_on_do_not_wait_either(option: str) -> None:
     rehearsal = Rehearsal()
     task, batch = _ready(rehearsal, "synthnight/adapt.yaml", f"--model.{option.replace('hrda', 'network.hrda=true')}")

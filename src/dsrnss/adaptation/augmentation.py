@@ -174,12 +174,15 @@ def change_camera(image: Tensor, config: AugmentationConfig, generator: torch.Ge
 def add_noise(image: Tensor, most: float, generator: torch.Generator) -> Tensor:
     """Add Gaussian noise of a drawn standard deviation to an image.
 
+    A GPU draws it itself, from its own state as dropout does: a copy of this size would be waited for.
+
     Args:
         image: (3, H, W) normalised RGB.
         most: Greatest standard deviation, of values in [0, 1].
         generator: Source of the draws, on the CPU.
     """
-    noise = uniform(0, most, generator) * torch.randn(image.shape, generator=generator)
+    drawn_from = generator if image.is_cpu else None
+    noise = uniform(0, most, generator) * torch.randn(image.shape, generator=drawn_from, device=image.device)
     return normalise((denormalise(image) + noise.to(image)).clamp(0, 1))
 
 

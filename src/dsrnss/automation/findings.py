@@ -57,15 +57,16 @@ class Found:
         """Run the networks on the night.
 
         Args:
-            networks: "source-only" and "adapted", in eval mode.
+            networks: "source-only" and "adapted", in eval mode, both on one device.
             label_space: Their classes.
             night: The pictures that were adapted to.
             val: Labelled night pictures.
             shown: What the panels show.
         """
+        device = next(networks[ADAPTED].parameters()).device
         scores = {} if val is None else {key: evaluate(one, val, 1) for key, one in networks.items()}
         unlabelled = {
-            key: label_free(one, night_pictures(night, LOOKED_AT), label_space.num_classes)
+            key: label_free(one, (p.to(device) for p in night_pictures(night, LOOKED_AT)), label_space.num_classes)
             for key, one in networks.items()
         }
         chosen = spread(len(shown), PANELS)

@@ -315,7 +315,8 @@ class _Adaptation:
         if not best.best.step:
             _log.warning("no step of the adaptation was better than the network it began from, which is kept.")
         before, after = load_pretrained(weights), load_pretrained(best.kept)
-        networks = {SOURCE_ONLY: before.segmentor, ADAPTED: after.segmentor}
+        device = cli.trainer.strategy.root_device  # a CPU beside a GPU takes seconds for each picture
+        networks = {SOURCE_ONLY: before.segmentor.to(device), ADAPTED: after.segmentor.to(device)}
         night = self.night.of_side(plan.size).build()
         # scored at the size of the labels, as while it is chosen; shown at that of the pictures
         val = None if self.val is None else self.val.having(resize_label=False).of_side(plan.size).build()

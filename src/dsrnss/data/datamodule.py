@@ -257,7 +257,9 @@ class AdaptationDataModule(LightningDataModule):
             return self.samples_seen[name]
 
         sampler = PositionSampler(batches * batch_size, start, world, rank)
-        return make_loader(stream, batch_size, self.workers, sampler=sampler, seed=self.seed)
+        return make_loader(
+            stream, batch_size, self.workers, sampler=sampler, seed=self.seed, for_gpu=self._trains_on_gpu()
+        )
 
     def _processes(self) -> tuple[int, int]:
         """Number of training processes, and which of them this is."""
@@ -265,8 +267,12 @@ class AdaptationDataModule(LightningDataModule):
 
     def _eval_loaders(self, sets: Mapping[str, SegmentationDataset], *, equal: bool = True) -> list[Loader]:
         world, rank = self._processes()
-        size, workers = self.eval_batch_size, self.workers
-        return [make_eval_loader(one, size, workers, world, rank, equal=equal) for one in sets.values()]
+        how = {"equal": equal, "for_gpu": self._trains_on_gpu()}
+        return [make_eval_loader(one, self.eval_batch_size, self.workers, world, rank, **how) for one in sets.values()]
+
+    def _trains_on_gpu(self) -> bool:
+        """Whether batches go to a GPU; without a trainer that is not known, and they may."""
+        return self.trainer is None or self.trainer.strategy.root_device.type == "cuda"
 
     def _evaluated(self, stage: str) -> Mapping[str, SegmentationDataset]:
         return {"fit": self.val, "validate": self.val, "test": self.test, "predict": self.predict}.get(stage, {})

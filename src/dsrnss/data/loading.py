@@ -253,9 +253,24 @@ class Loader(DataLoader[Any]):
 
 
 def make_loader(
-    dataset: FailSafe[Batch], batch_size: int, workers: int, *, sampler: Sampler[int] | None = None, seed: int = 0
+    dataset: FailSafe[Batch],
+    batch_size: int,
+    workers: int,
+    *,
+    sampler: Sampler[int] | None = None,
+    seed: int = 0,
+    for_gpu: bool = True,
 ) -> Loader:
-    """Build a loader; with a sampler of positions it is a training loader (whole batches, workers that live on)."""
+    """Build a loader; with a sampler of positions it is a training loader (whole batches, workers that live on).
+
+    Args:
+        dataset: What is loaded.
+        batch_size: Samples a batch.
+        workers: Processes that load.
+        sampler: Which samples.
+        seed: Of the workers.
+        for_gpu: Whether batches may go to a GPU. Where there is one they are pinned, which takes a part of its memory.
+    """
     training = sampler is not None and not isinstance(sampler, EvalSampler)
     return Loader(
         dataset,
@@ -266,14 +281,21 @@ def make_loader(
         persistent_workers=training and workers > 0,
         collate_fn=collate,
         worker_init_fn=start_worker,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=for_gpu and torch.cuda.is_available(),
         # creating an iterator must not draw from the global generator, whose state is part of a checkpoint
         generator=torch.Generator().manual_seed(seed),
     )
 
 
 def make_eval_loader(
-    dataset: SegmentationDataset, batch_size: int, workers: int, world: int = 1, rank: int = 0, *, equal: bool = True
+    dataset: SegmentationDataset,
+    batch_size: int,
+    workers: int,
+    world: int = 1,
+    rank: int = 0,
+    *,
+    equal: bool = True,
+    for_gpu: bool = True,
 ) -> Loader:
     """Build a loader of whole pictures that is exact over processes: no picture counts twice.
 
@@ -284,9 +306,10 @@ def make_eval_loader(
         world: Number of processes that share the pictures.
         rank: Number of this one.
         equal: Whether all shall get equally many, since they exchange what they count; what pads is without labels.
+        for_gpu: As of `make_loader`.
     """
     sampler = EvalSampler(len(dataset), world, rank, equal=equal) if world > 1 else None
-    return make_loader(EvalView(dataset), batch_size, workers, sampler=sampler)
+    return make_loader(EvalView(dataset), batch_size, workers, sampler=sampler, for_gpu=for_gpu)
 
 
 def collate(samples: list[Batch] | DsrnssError) -> Batch | DsrnssError:

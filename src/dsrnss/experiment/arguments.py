@@ -123,6 +123,12 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             "trainer.overfit_batches: the samples of a training are drawn one by one and never repeat. To train on few "
             "pictures, give a data set of few pictures; limit_train_batches shortens an epoch."
         )
+    if str(precision := trainer.get("precision")) in ("16-true", "bf16-true"):
+        mixed = str(precision).replace("true", "mixed")
+        raise UsageError(
+            f"trainer.precision: {precision} keeps the weights themselves in 16 bits, where the small steps of teacher "
+            f"and optimiser are rounded away. Take {mixed}: it computes in 16 bits and keeps them in 32."
+        )
     if str(trainer.get("strategy", "auto")) in ("ddp_spawn", "ddp_fork", "ddp_notebook"):
         raise UsageError(f"trainer.strategy: expected 'auto' or 'ddp', not '{trainer['strategy']}'.")
 

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.plugins import CheckpointIO, LayerSync
 
 from dsrnss.data.submission.archive import benchmarks
 from dsrnss.errors import DsrnssError, UsageError
@@ -28,6 +28,7 @@ from dsrnss.training.callbacks.stopping import StopOnSignal
 from dsrnss.training.checkpoints import is_main_process
 from dsrnss.training.peers import Peers
 from dsrnss.training.processes import highest
+from dsrnss.training.sync_norms import SyncNorms
 from dsrnss.writing import prepare_folder
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -226,6 +227,8 @@ class ExperimentCLI(LightningCLI):
         plugins = _as_list(config.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(checkpoints.AtomicCheckpointIO())
+        if config.get("sync_batchnorm") and not any(isinstance(plugin, LayerSync) for plugin in plugins):
+            plugins.append(SyncNorms())
         if slurm.job_id() is not None:
             # Lightning looks there for checkpoints of whatever job; ours are in their run's folder
             kwargs["default_root_dir"] = self.run_folder or self.root / checkpoints.LOGS

@@ -151,9 +151,11 @@ def _segment(segmenter: Segmenter, batch: Sequence[_Read]) -> list[tuple[_Read, 
     try:
         return [*zip(batch, segmenter.segment(images, [str(read.task.path) for read in batch]), strict=True)]
     except ImageError as error:
-        if len(batch) == 1:
-            return [(batch[0], str(error))]
-        return [item for read in batch for item in _segment(segmenter, [read])]
+        reason = str(error)
+    if len(batch) == 1:
+        return [(batch[0], reason)]
+    # behind the `except`, whose traceback holds what the batch has left in the memory of a GPU
+    return [item for read in batch for item in _segment(segmenter, [read])]
 
 
 def _write(segmenter: Segmenter, read: _Read, result: Segmentation, out: Path, kinds: Sequence[str]) -> PictureRecord:

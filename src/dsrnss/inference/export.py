@@ -4,6 +4,7 @@ Each file takes uint8 RGB pictures `image` (B, 3, H, W) and gives float32 `logit
 padding are inside. Scaling pictures, sliding windows and choosing the best class are up to whoever runs it.
 """
 
+import copy
 import inspect
 import json
 import logging
@@ -87,7 +88,7 @@ def export(segmenter: Segmenter, out: Path, kind: str) -> None:
     """Write a network.
 
     Args:
-        segmenter: The network, on the CPU.
+        segmenter: The network; the file is of the CPU, wherever it is.
         out: The file; it appears when it is complete.
         kind: A key of `SUFFIXES`.
 
@@ -96,18 +97,24 @@ def export(segmenter: Segmenter, out: Path, kind: str) -> None:
         OutputError: If the file cannot be written.
     """
     text = json.dumps(description(segmenter))
+    segmentor = on_cpu(segmenter.segmentor)
     if kind == "torch-export":
-        program = _traced(segmenter.segmentor)
+        program = _traced(segmentor)
         with atomic(out) as draft:
             torch.export.save(program, draft, extra_files={f"{METADATA_KEY}.json": text})
         return
-    model = _to_onnx(segmenter.segmentor)
+    model = _to_onnx(segmentor)
     model.metadata_props[METADATA_KEY] = text
     if kind == "onnx":
         with atomic(out) as draft:
             _save_onnx(model, draft)
         return
     _save_openvino(model, out, text)
+
+
+def on_cpu(segmentor: Segmentor) -> Segmentor:
+    """A network, or its copy on the CPU if it is elsewhere: what is traced on a GPU asks for one ever after."""
+    return segmentor if next(segmentor.parameters()).is_cpu else copy.deepcopy(segmentor).cpu()
 
 
 def _save_openvino(model: Any, out: Path, text: str) -> None:

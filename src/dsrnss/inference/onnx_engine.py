@@ -27,6 +27,7 @@ METADATA_KEY = "dsrnss"
 """Under this key of the file's metadata stands its description, in JSON."""
 FORMAT = 1
 """Counts up when an older version could no longer read what is written."""
+_CUDA = "CUDAExecutionProvider"
 
 Scores = npt.NDArray[np.float32]
 
@@ -59,7 +60,16 @@ class OnnxEngine(Engine):
         try:
             self._session = self._runtime.InferenceSession(str(self._path), self._options(), providers=providers)
         except Exception as error:  # ONNX Runtime raises types of its own
+            if "CUDA failure" in str(error):
+                raise HardwareError(f"ONNX Runtime cannot use '{self.device}': {_first_line(error)}") from error
             raise CheckpointError(f"'{self._path}' is no ONNX file that can be run: {_first_line(error)}") from error
+        if self.device != "cpu" and _CUDA not in self._session.get_providers():  # it goes to the CPU without a word
+            if str(device) != "auto":
+                raise HardwareError(
+                    f"ONNX Runtime cannot use '{device}': libraries of CUDA or cuDNN that it needs are missing, or of "
+                    "another version than its onnxruntime-gpu is for. Install them, or use 'cpu'."
+                )
+            self.device = "cpu"
         description = self._description()
         self.label_space, self.card = _label_space(description, self._path), dict(description.get("card") or {})
         self.precision = str(description.get("precision", "float32"))
@@ -73,17 +83,17 @@ class OnnxEngine(Engine):
         there = self._runtime.get_available_providers()
         kind, _, number = device.partition(":")
         if kind == "auto":
-            kind = "cuda" if "CUDAExecutionProvider" in there else "cpu"
+            kind = device = "cuda" if _CUDA in there else "cpu"
         if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
             raise ConfigError(f"ONNX Runtime does not run on '{device}' here: give 'auto', 'cpu' or 'cuda'.")
         if kind == "cpu":
             return "cpu", ["CPUExecutionProvider"]
-        if "CUDAExecutionProvider" not in there:
+        if _CUDA not in there:
             raise HardwareError(
                 f"There is no device '{device}': this ONNX Runtime knows no GPU. Install onnxruntime-gpu instead of "
                 "onnxruntime, or use 'cpu'."
             )
-        return device, [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
+        return device, [(_CUDA, {"device_id": int(number or 0)}), "CPUExecutionProvider"]
 
     def _options(self) -> Any:
         options = self._runtime.SessionOptions()

@@ -192,7 +192,7 @@ class Segmenter:
         if (window := self.window) is None:
             batch = self.scores(pictures, names[0])
             return [self.labelled(*item) for item in zip(batch, pictures, names, strict=True)]
-        with self._memory_told(names[0]):
+        with self.memory_told(names[0]):
             scaled = np.stack([self.scaled(picture) for picture in pictures])
             labellers = [self.engine.labeller(scaled.shape[1], (image.height, image.width)) for image in pictures]
             for band in self._averaged(scaled, lambda batch: self.engine.bands(batch, window)):
@@ -202,7 +202,7 @@ class Segmenter:
 
     def scores(self, pictures: Sequence[Image.Image], name: str) -> Scores:
         """The first half of `segment`: (B, C, h, w) logits at the working size, as the engine holds them."""
-        with self._memory_told(name):
+        with self.memory_told(name):
             scaled = np.stack([self.scaled(picture) for picture in pictures])
             return next(self._averaged(scaled, lambda batch: iter([self.engine.scores(batch, self.window)])))
 
@@ -217,7 +217,7 @@ class Segmenter:
 
     def labelled(self, scores: Scores, picture: Image.Image, name: str) -> Segmentation:
         """The second half of `segment`: labels at a picture's own size of its logits (C, h, w)."""
-        with self._memory_told(name):
+        with self.memory_told(name):
             labeller = self.engine.labeller(scores.shape[-2], (picture.height, picture.width))
             labeller.add(scores)
         return self._result(labeller, picture, name)
@@ -226,7 +226,12 @@ class Segmenter:
         return Segmentation(labeller.labels, labeller.confidence, self.label_space, picture, name)
 
     @contextmanager
-    def _memory_told(self, name: str) -> Iterator[None]:
+    def memory_told(self, name: str) -> Iterator[None]:
+        """Say of a picture whose work inside the block does not fit into memory what to do.
+
+        Raises:
+            ImageError: If it does not.
+        """
         try:
             yield
         except MemoryError as error:

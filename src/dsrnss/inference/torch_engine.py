@@ -1,6 +1,7 @@
 """A network of this package, run by PyTorch."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,8 +26,8 @@ PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloa
 """Of the arithmetic -> the type that autocast takes."""
 
 _DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
-_OF_MEMORY = ("memory", "create a primitive")
-"""How errors of memory can be told; the second is what oneDNN says."""
+_OF_MEMORY = re.compile("memory(?! access)|create a primitive|ALLOC_FAILED")
+"""How errors of memory can be told; the second is what oneDNN says, the third cuDNN and cuBLAS."""
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def _memory_told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if any(word in str(error) for word in _OF_MEMORY):
+        if _OF_MEMORY.search(str(error)):
             raise MemoryError(str(error)) from error
         raise
 
@@ -78,7 +79,7 @@ class TorchEngine(Engine):
     def scores(self, pictures: Pictures, window: tuple[int, int] | None) -> Tensor:
         """As of `Engine`."""
         with _memory_told():
-            images = normalise(_channels_first(pictures))
+            images = normalise(_channels_first(pictures).to(self.device))  # a quarter of the bytes is sent
             return self.logits(images, "slide" if window else "whole", window)
 
     def bands(self, pictures: Pictures, window: tuple[int, int]) -> Iterator[Tensor]:
@@ -109,10 +110,12 @@ class TorchEngine(Engine):
         with torch.no_grad(), torch.autocast(self.device.type, reduced, enabled=reduced is not None):
             return self.segmentor.predict(images, *how)
 
+    @_memory_told()
     def mirrored(self, scores: Tensor) -> Tensor:
         """As of `Engine`."""
         return scores.flip(-1)
 
+    @_memory_told()
     def mixed(self, first: Tensor, second: Tensor, weight: float) -> Tensor:
         """As of `Engine`."""
         return torch.lerp(second.softmax(-3), first.softmax(-3), weight).clamp(min=LEAST_PROBABILITY).log()
@@ -130,6 +133,7 @@ class TorchEngine(Engine):
         array: npt.NDArray[np.float32] = scores.float().cpu().numpy()
         return array
 
+    @_memory_told()
     def from_numpy(self, array: npt.NDArray[np.float32]) -> Tensor:
         """As of `Engine`."""
         return torch.from_numpy(array).to(self.device)
@@ -163,6 +167,7 @@ def find_device(device: str | torch.device) -> torch.device:
     return found
 
 
+@_memory_told()
 @torch.inference_mode()
 def label_rows(
     scores: Tensor,
@@ -172,7 +177,9 @@ def label_rows(
     width: int,
 ) -> Labels:
     """As of `labelling.LabelRows`, on the device of the logits."""
-    upper, lower, share = (torch.from_numpy(values).to(scores.device) for values in (above, below, weight))
+    upper, lower, share = (
+        torch.from_numpy(values).to(scores.device, non_blocking=True) for values in (above, below, weight)
+    )
     strip = torch.lerp(scores[:, upper], scores[:, lower], share[:, None])
     strip = F.interpolate(strip[None], size=(len(above), width), mode="bilinear", align_corners=False)[0]
     best, index = strip.max(dim=0)

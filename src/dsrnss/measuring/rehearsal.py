@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 import dsrnss
 
 SOURCE = Path(dsrnss.__file__).parent
-_ASKED = {"_local_scalar_dense", "is_nonzero", "equal", "bincount", "nonzero", "masked_select", "_unique2"}
+_ASKED = {"_local_scalar_dense", "item", "is_nonzero", "equal", "bincount", "nonzero", "masked_select", "_unique2"}
 """Operations whose result, or its shape, the host has to know."""
 
 
@@ -127,8 +127,9 @@ class Rehearsal(TorchDispatchMode):
     def _guess(self, name: str, args: Any, kwargs: Any) -> Any:
         """What the device might have answered: yes, one, all of it."""
         first = args[0]
-        if name in ("_local_scalar_dense", "is_nonzero", "equal"):
-            return torch.ones((), dtype=first.dtype if name == "_local_scalar_dense" else torch.bool).item()
+        if name in ("_local_scalar_dense", "item", "is_nonzero", "equal"):
+            number = name in ("_local_scalar_dense", "item")
+            return torch.ones((), dtype=first.dtype if number else torch.bool).item()
         if name == "bincount":
             return self.fake((max(kwargs.get("minlength", 0), *args[2:3], 1),), torch.int64)
         if name == "nonzero":

@@ -71,6 +71,7 @@ class CudaGauge(HostGauge):
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        torch.cuda.init()  # until then there is no peak that could be forgotten
 
     def read(self) -> Mapping[str, Any]:
         """An event in the queue beside the clocks of the host."""

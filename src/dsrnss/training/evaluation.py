@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.loading import EvalView, collate
@@ -98,6 +99,10 @@ def _scores(counts: ConfusionMatrix, details: DetailCounts | None, space: LabelS
     return scores(counts.compute().cpu().numpy(), space, None if details is None else details.detail())
 
 
+def _device_of(network: Network) -> torch.device:
+    return next(network.parameters()).device if isinstance(network, nn.Module) else torch.device("cpu")
+
+
 def _batch(view: EvalView, indices: Sequence[int]) -> dict[str, Tensor]:
     batch = collate(view.__getitems__(indices))
     if isinstance(batch, DsrnssError):
@@ -140,17 +145,17 @@ def evaluate(
     """Score a network on all labelled samples of a set.
 
     Args:
-        network: Put into eval mode.
+        network: Put into eval mode; where it is the pictures go.
         dataset: Samples of one size.
         batch_size: Pictures at once.
         advance: Told how many pictures were done.
     """
     network.eval()
-    view, classes = EvalView(dataset), network.config.num_classes
-    confusion, details = ConfusionMatrix(classes), DetailCounts(classes)
+    view, classes, device = EvalView(dataset), network.config.num_classes, _device_of(network)
+    confusion, details = ConfusionMatrix(classes).to(device), DetailCounts(classes).to(device)
     for first in range(0, len(dataset), batch_size):
         indices = range(first, min(first + batch_size, len(dataset)))
-        batch = _batch(view, indices)
+        batch = tree_map_only(Tensor, lambda tensor: tensor.to(device), _batch(view, indices))
         count_batch(network, batch, confusion, details)
         advance(len(indices))
     return _scores(confusion, details, dataset.label_space)
@@ -158,7 +163,7 @@ def evaluate(
 
 @torch.inference_mode()
 def predict(
-    network: Network, dataset: SegmentationDataset, indices: Sequence[int], device: torch.device | str = "cpu"
+    network: Network, dataset: SegmentationDataset, indices: Sequence[int], device: torch.device | str | None = None
 ) -> list[npt.NDArray[np.uint8]]:
     """Label maps of some samples: (H, W) train ids each.
 
@@ -166,10 +171,10 @@ def predict(
         network: Put into eval mode, if it is a module.
         dataset: The samples.
         indices: Which of them.
-        device: Where the network is.
+        device: Where the network is; None: where the parameters of a module are, else the CPU.
     """
     if isinstance(network, nn.Module):
         network.eval()
-    view = EvalView(dataset)
+    view, device = EvalView(dataset), device or _device_of(network)
     images = (_batch(view, [index])["image"].to(device) for index in indices)
     return [network.predict(image)[0].argmax(0).byte().cpu().numpy() for image in images]

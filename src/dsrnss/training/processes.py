@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import distributed
+from torch import Tensor, distributed
+from torch.utils._pytree import tree_map_only
 
 from dsrnss.collectives import together
 
@@ -49,12 +50,15 @@ def highest(number: int) -> int:
 
 
 def gathered(state: Any) -> list[Any]:
-    """The states of all processes, in their order, to the first one; the others get an empty list."""
+    """The states of all processes, in their order, to the first one; the others get an empty list.
+
+    Tensors go to the host: one that is unpickled takes memory of the GPU that it was on.
+    """
     if not together():
         return [state]
     first = distributed.get_rank() == 0
     found: list[Any] | None = [None] * distributed.get_world_size() if first else None
-    distributed.gather_object(state, found, group=host_group())
+    distributed.gather_object(tree_map_only(Tensor, Tensor.cpu, state), found, group=host_group())
     return found or []
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -173,6 +174,20 @@ def apply_settings(optimizer: Optimizer, scheduler: LambdaLR, groups: Sequence[d
         group["lr"] = base * factor(scheduler.last_epoch)
 
 
+def match_layout(optimizer: Optimizer) -> None:
+    """Lay the moments out as their parameters lie: a fused optimiser on a GPU refuses those of another layout."""
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[key] = torch.empty_like(parameter).copy_(value)
+
+
+def _computed_as_today(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a checkpoint, fused or not as today's device wants it: a gradient scaler asks which it is."""
+    fused = optimizer.defaults["fused"]
+    return {**state, "param_groups": [{**group, "fused": fused} for group in state["param_groups"]]}
+
+
 def _group(name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> dict[str, Any]:
     return {"name": name, "params": list(parameters), "lr": lr, "weight_decay": weight_decay}
 
@@ -188,6 +203,7 @@ def build_optimizer(
     """AdamW over the groups, as one kernel where it shall be, and its schedule, which moves once a step."""
     groups = parameter_groups(segmentor, optimizer, criterion)
     adamw = AdamW(groups, lr=optimizer.lr, betas=optimizer.betas, fused=fused or None)
+    adamw.register_load_state_dict_pre_hook(_computed_as_today)
     factors: list[Callable[[int], float]] = [
         partial(lr_factor, config=schedule, base=group["lr"] or 1.0) for group in adamw.param_groups
     ]

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -197,8 +198,10 @@ class AdaptationTask(L.LightningModule):
         schedule = self.schedule_config
         if schedule.max_steps is None:
             schedule = replace(schedule, max_steps=int(self.trainer.estimated_stepping_batches))
-        # fused, a gradient scaler need not be asked by the host whether to step, but nobody can clip
-        fused = self.device.type == "cuda" and not (self._scaled and self.trainer.gradient_clip_val)
+        # fused, a gradient scaler need not be asked by the host whether to step; but Lightning then clips nothing in
+        # mixed precision, and a scaler that finds the gradients of a skipped step gone has looked at none
+        clips = self.trainer.gradient_clip_val and isinstance(self.trainer.precision_plugin, MixedPrecision)
+        fused = self.device.type == "cuda" and not clips and not (self._scaled and self.guard.on_nonfinite == "skip")
         optimizer, scheduler = build_optimizer(
             self.student, self.optimizer_config, schedule, self.method.criterion, fused=fused
         )

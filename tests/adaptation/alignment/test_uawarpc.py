@@ -263,3 +263,14 @@ def test_reading_pixels_in_chunks_changes_nothing(size):
     with torch.no_grad():
         expected = decoder.read_patches(patches).view(2, height, width, 6).permute(0, 3, 1, 2)
         torch.testing.assert_close(decoder.read(correlation), expected)
+
+
+def test_a_forked_process_leaves_alone_what_its_parent_has_on_a_gpu(monkeypatch):
+    """Without a GPU `meta` is the other device: there, too, nothing can be fetched from."""
+    night, day = torch.randn(2, 1, 3, 32, 32)
+    aligner = UAWarpCAligner("random", "random")
+    expected = aligner(night, day)
+    aligner.network.to("meta")
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
+    found = aligner(night, day)
+    assert torch.equal(found.flow, expected.flow) and torch.equal(found.confidence, expected.confidence)

@@ -65,6 +65,19 @@ def test_settings_take_turns_and_hopeless_ones_have_one(monkeypatch: pytest.Monk
     assert [used.count(setting) for setting in cost] == [3, 3, 2]
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_several_processes_each_passes_equally_often(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch norms that are synchronised wait for each other, and what is hopeless differs from process to process."""
+    passes, ticks = list[bool](), iter(range(10**6))
+    student = build_segmentor(NetworkConfig("compact", "fpn", 8)).train()
+    monkeypatch.setattr(execution, "together", lambda: processes > 1)
+    # each pass seems to take twice as long as the one before
+    monkeypatch.setattr(execution.time, "perf_counter", lambda: 2.0 ** next(ticks))
+    fastest(student, torch.randn(2, 3, 64, 64), lambda: nullcontext(passes.append(True)))
+    whole = 3 * len(candidates(torch.get_num_threads(), fewer_threads=True))
+    assert len(passes) == whole if processes > 1 else len(passes) < whole
+
+
 @pytest.mark.parametrize("hrda", [False, True])
 def test_measuring_changes_nothing(hrda: bool) -> None:
     student = build_segmentor(NetworkConfig("compact", "fpn", 8, hrda=hrda)).train()
@@ -112,6 +125,19 @@ def test_auto_takes_what_was_measured_and_a_checkpoint_keeps_it(
     resumed = L.Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **settings)
     resumed.fit(again, datamodule=trainer.datamodule, ckpt_path=tmp_path / "last.ckpt")
     assert _layouts(again) == {True}
+
+
+def test_a_run_goes_on_in_another_layout_with_its_moments(
+    task: Callable[..., Any], batches: Callable[..., Any], fit: Callable[..., L.Trainer], tmp_path: Path
+) -> None:
+    trainer = fit(task(), batches(2), L.pytorch.callbacks.ModelCheckpoint(tmp_path, save_last=True))
+    settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    resumed = L.Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **settings)
+    again = task(channels_last=True)
+    resumed.fit(again, datamodule=trainer.datamodule, ckpt_path=tmp_path / "last.ckpt")
+    moments = resumed.optimizers[0].state
+    assert _layouts(again) == {True} and len(moments) == len([*again.student.parameters()])
+    assert all(moments[p]["exp_avg"].stride() == p.stride() for p in again.student.parameters()), "a GPU wants it"
 
 
 def test_a_missing_compiler_is_told(

@@ -9,6 +9,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from dsrnss import progress
+from dsrnss.training.callbacks import run_progress
 from dsrnss.training.callbacks.run_progress import RunProgress
 
 
@@ -55,6 +56,14 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch):
     text = run(Console(file=io.StringIO()), max_steps=8)
     assert "step: 4/8" in text
     assert "validate: 1/4" in text
+
+
+def test_numbers_are_asked_for_now_and_then_since_a_gpu_is_waited_for(monkeypatch):
+    asked, newest = [], RunProgress._newest
+    monkeypatch.setattr(run_progress, "_FIGURE_SECONDS", float("inf"))
+    monkeypatch.setattr(RunProgress, "_newest", lambda *given: (asked.append(given[1].global_step), newest(*given))[1])
+    run(Console(file=io.StringIO()), max_steps=8, max_epochs=-1)
+    assert asked == [1, 8]
 
 
 def test_a_terminal_gets_the_bar_of_the_whole_run():

@@ -1,6 +1,7 @@
 """UAWarpC as an aligner: frozen, in 32 bits, read when it is first needed (method section 6)."""
 
 import hashlib
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ class UAWarpCAligner:
         check_sizes(target, reference)
         network = self.network
         if next(network.parameters()).device != target.device:
+            if multiprocessing.parent_process() is not None:  # what its parent has put on a GPU is out of its reach
+                self._network = None
+                network = self.network
             network.to(target.device)
         with torch.autocast(target.device.type, enabled=False):
             flow, log_variance = network(target.float(), reference.float())

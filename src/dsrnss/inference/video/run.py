@@ -107,7 +107,8 @@ def _settings(options: VideoOptions, state: FileState | None, started: float) ->
 def _segment(segmenter: Segmenter, reader: VideoReader, work: WorkFolder, options: VideoOptions) -> None:
     done = sum(chunk.frames for chunk in work.chunks)
     smoothing = Smoothing(segmenter.engine, options.smooth)
-    smoothing.restore(work.state())
+    with segmenter.memory_told(reader.name):
+        smoothing.restore(work.state())
     chunks = _ChunkWriter(segmenter, reader, work, options)
     total = reader.frame_count
     options.begin(None if total is None else max(total, done), done)
@@ -126,7 +127,8 @@ def _segment(segmenter: Segmenter, reader: VideoReader, work: WorkFolder, option
                     scores = segmenter.scores([frame.picture for frame in batch], reader.name)
                     for frame, own in zip(batch, scores, strict=True):
                         done += 1
-                        own = smoothing(own)
+                        with segmenter.memory_told(reader.name):
+                            own = smoothing(own)
                         labeller.put(_Scored(frame, own, None if done % CHUNK_FRAMES else smoothing.state()))
                     if shown and not options.show(shown[0]):
                         raise KeyboardInterrupt

@@ -45,8 +45,9 @@ class RandomState(L.Callback):
 
 def _restore(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for number, one in enumerate(state["cuda"][:there]):  # also where more or fewer are seen than before
+        torch.cuda.set_rng_state(one.cpu(), number)
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
     version, internal, gauss = state["python"]

@@ -1,6 +1,8 @@
 """Progress of a run over all its steps, with its time left; lines instead of a bar where there is no terminal."""
 
+import math
 import sys
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,6 +11,9 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 
 from dsrnss.progress import ProgressDisplay
+
+_FIGURE_SECONDS = 1.0
+"""Between two looks at the numbers of a training."""
 
 
 class RunProgress(ProgressBar):
@@ -22,6 +27,7 @@ class RunProgress(ProgressBar):
         super().__init__()
         self._console, self._enabled = console, True
         self._display: ProgressDisplay | None = None
+        self._asked, self._figures = -math.inf, dict[str, float]()
         self._shown = ExitStack()
 
     def disable(self) -> None:
@@ -36,15 +42,21 @@ class RunProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar and show the newest figures."""
+        """Move the bar and show the newest figures, now and then: a GPU is waited for by whoever asks for them."""
         if self._display is None:
             return
+        now = time.monotonic()
+        if now - self._asked >= _FIGURE_SECONDS or trainer.global_step == trainer.max_steps:
+            self._asked, self._figures = now, self._newest(trainer, pl_module, outputs)
+        self._display.reach(trainer.global_step, figures=self._figures)
+
+    def _newest(self, trainer: Trainer, pl_module: LightningModule, outputs: Any) -> dict[str, float]:
         metrics = self.get_metrics(trainer, pl_module)
         figures = {key: v for key, v in metrics.items() if key != "v_num" and isinstance(v, int | float)}
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if loss is not None and not any(key.endswith("loss") for key in figures):
             figures["loss"] = float(loss)
-        self._display.reach(trainer.global_step, figures=figures)
+        return figures
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how the training went."""
