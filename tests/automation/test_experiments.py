@@ -10,6 +10,7 @@ from dsrnss.automation import experiments
 from dsrnss.automation.plan import NETWORKS, choose
 from dsrnss.automation.sets import joined, labelled_set, night_set
 from dsrnss.experiment.cli import build
+from dsrnss.training.callbacks.best_network import BestNetwork
 
 
 @pytest.fixture
@@ -61,6 +62,19 @@ def test_relighting_stands_in_both_experiments(sets):
     assert [one["model"]["source"]["relighting"] for one in (day, night)] == 2 * [{"probability": 0.3}]
     bright = experiments.day_experiment(replace(plan, relighting=0.0), network, sets[0], 0)
     assert "relighting" not in bright["model"]["source"]
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_all_parts_of_the_adaptation_take_other_precisions(tmp_path, sets, precision):
+    given = {"network": "compact", "size": 96, "crop": (64, 96), "relighting": 1.0, "night_aware": 1.0, "steps": 2}
+    plan, network = choose(*sets, given | {"batch": 4, "device": "cpu"})
+    file = experiments.write(experiments.night_experiment(plan, network, *sets, 0, "random"), tmp_path / "e.yaml")
+    words = ["--trainer.precision", precision, "--trainer.logger", "false", "--model.prototypes.start_step", "0"]
+    cli = build("fit", [file], [*words, "--trainer.default_root_dir", str(tmp_path)])
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    assert cli.trainer.global_step == 2 and all(p.isfinite().all() for p in cli.model.student.parameters())
+    best = next(callback for callback in cli.trainer.callbacks if isinstance(callback, BestNetwork))
+    assert [check.step for check in best.checks] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("name", "frozen"), [("compact", None), ("lite0", True)])

@@ -103,7 +103,8 @@ class SpatialPriors(nn.Module):
         boxes = boxes.to(self.counts.device, torch.float32)
         # middles of pixels, as shares of the whole picture
         y, x = (
-            boxes[:, i, None] + boxes[:, 2 + i, None] * (torch.arange(size[i], device=boxes.device) + 0.5) / size[i]
+            boxes[:, i, None]
+            + boxes[:, 2 + i, None] * (torch.arange(size[i], device=boxes.device, dtype=boxes.dtype) + 0.5) / size[i]
             for i in (0, 1)
         )
         pixels = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)

@@ -81,7 +81,8 @@ def label_free(network: Network, images: Iterable[Tensor], number: int) -> Label
         agreement = agreement.to(batch.device)
         confidences += float(best.values.sum())
         entropies += float(torch.special.entr(probabilities).sum())
-        means += probabilities.double().sum((0, 2, 3)).cpu()
+        exact = probabilities.cpu() if probabilities.device.type == "mps" else probabilities  # no 64 bits there
+        means += exact.double().sum((0, 2, 3)).cpu()
         pixels += best.values.numel()
         for change, back in VIEWS:
             logits = back(network.predict(change(batch)))

@@ -151,7 +151,8 @@ class BestNetwork(L.Callback):
         if target is None:
             raise ConfigError("BestNetwork looks at the target set, and there is none: give data.target or data.val.")
         with _evaluating(pl_module) as network:
-            images = (image.to(pl_module.device) for image in night_pictures(target, self.pictures))
+            like = next(pl_module.parameters())
+            images = (image.to(like) for image in night_pictures(target, self.pictures))
             found = label_free(network, images, _task(pl_module).label_space.num_classes)
         self._take(trainer, pl_module, found.score)
 
