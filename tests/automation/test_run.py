@@ -17,6 +17,7 @@ from PIL import Image
 import dsrnss
 from dsrnss.automation import plan as plan_module
 from dsrnss.automation import run
+from dsrnss.automation.request import Request
 from dsrnss.errors import ConfigError, DataError, UsageError
 from dsrnss.models.weights import load_pretrained
 from dsrnss.models.weights.registry import PHOTO_MODEL
@@ -43,7 +44,7 @@ class TestPackagedStart:
         pytest.importorskip("timm")
 
     def plan(self, here, earlier=None, **options):
-        request = run.Request("synthnight", str(here / "night"), device="cpu", crop=(64, 96), **options)
+        request = Request("synthnight", str(here / "night"), device="cpu", crop=(64, 96), **options)
         return run._Adaptation(request, here / "run")._plan(earlier)
 
     def test_it_is_the_start(self, here):
@@ -65,7 +66,7 @@ class TestPackagedStart:
         assert start is None and plan.day_steps > 0
 
     def test_labelled_photographs_are_learned_from(self, here):
-        request = run.Request(str(here / "day"), str(here / "night"), network="compact", size=0, crop=(64, 96))
+        request = Request(str(here / "day"), str(here / "night"), network="compact", size=0, crop=(64, 96))
         assert run._Adaptation(request, here / "run")._plan(None)[2] is None
 
 
@@ -149,7 +150,7 @@ def test_the_same_command_goes_on_where_it_was_stopped(here):
 
 
 def test_a_run_that_goes_on_keeps_its_choices_whatever_the_machine_has_by_now(here, monkeypatch):
-    request = run.Request(str(here / "day"), str(here / "night"))
+    request = Request(str(here / "day"), str(here / "night"))
     first = run._Adaptation(request, here)
     plan = first._plan(None)[0]
     first._remember(replace(plan, network="compact", crop=(64, 96)))

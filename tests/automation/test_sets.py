@@ -6,6 +6,7 @@ from pictures import write_day, write_night
 from PIL import Image
 
 from dsrnss.automation import run, sets
+from dsrnss.automation.request import Request
 from dsrnss.automation.sets import joined, labelled_set, night_set, supports
 from dsrnss.data import Folder, SynthNight
 from dsrnss.errors import DataError, DatasetNotFoundError, UsageError
@@ -152,5 +153,5 @@ class TestSupport:
     def test_adapt_says_so_and_is_told_not_to(self, tmp_path, night):
         day = self.day(tmp_path, "road, car, sky").arguments["root"]
         asked = {"day": str(day), "night": str(tmp_path / "dark")}
-        assert run._Adaptation(run.Request(**asked), tmp_path / "run").day.kind == "MultiSource"
-        assert run._Adaptation(run.Request(**asked, source=("none",)), tmp_path / "run").day.kind == "Folder"
+        assert run._Adaptation(Request(**asked), tmp_path / "run").day.kind == "MultiSource"
+        assert run._Adaptation(Request(**asked, source=("none",)), tmp_path / "run").day.kind == "Folder"

@@ -13,6 +13,7 @@ from typing import Any
 from dsrnss.automation import experiments
 from dsrnss.automation.findings import Found, report_of
 from dsrnss.automation.plan import NetworkChoice, Plan, choose, like
+from dsrnss.automation.request import Request
 from dsrnss.automation.sets import ALONE, SYNTHNIGHT, SetChoice, joined, labelled_set, night_set, supports
 from dsrnss.data.base import SegmentationDataset
 from dsrnss.data.checking.check import HARMLESS, CheckReport, check_sets
@@ -35,54 +36,6 @@ MODEL, REPORT, REQUEST = "model", "report.html", "adapt.json"
 _DAY_WEIGHTS = "day.safetensors"
 _SHOWN = 5
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for; None leaves the choice to the program.
-
-    Args:
-        day: Labelled pictures: a folder of one's own (docs/own_data.md), a known set, or `synthnight`.
-        night: Pictures to adapt to: any folder of pictures, or a known set. Their labels are never looked at.
-        source: Further labelled sets, whose classes become those of `day` by name; `SET=WEIGHT` says how much of one.
-            Empty: SynthNight, where it supports few pictures of the day against dark skies; `none`: never.
-        val: Labelled night pictures that choose and score the network.
-        refs: Folder of pictures of the same places by day, named as those by night.
-        pairs: CSV of `picture,reference` instead.
-        labels_file: The classes of `day`, where it has no `labels.yaml`.
-        weights: Network to begin with; if it knows the classes of `day`, there is no training by day.
-        network: Name of a network.
-        size: Shorter side that pictures are brought to; 0: as they are.
-        crop: (height, width) of the training crops.
-        batch: Crops of a training step.
-        day_steps: Training steps by day.
-        steps: Steps of the adaptation.
-        relighting: Probability that a labelled picture is relit as night (docs/method.md).
-        night_aware: Probability that a labelled picture is matched to a night picture, in adaptation.
-        seed: Of all draws.
-        device: `cpu` or `gpu`.
-        allow: Kinds of problems of the data to accept, see `dsrnss data check`.
-    """
-
-    day: str
-    night: str
-    source: tuple[str, ...] = ()
-    val: str | None = None
-    refs: str | None = None
-    pairs: str | None = None
-    labels_file: str | None = None
-    weights: str | None = None
-    network: str | None = None
-    size: int | None = None
-    crop: tuple[int, int] | None = None
-    batch: int | None = None
-    day_steps: int | None = None
-    steps: int | None = None
-    relighting: float | None = None
-    night_aware: float | None = None
-    seed: int = 0
-    device: str | None = None
-    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,24 +76,7 @@ def adapt(day: str | Path, night: str | Path, out: str | Path = "adapted", **opt
         CheckpointError: If the weights cannot be read.
         OutputError: If something cannot be written.
     """
-    known = {field.name for field in fields(Request)}
-    if unknown := [name for name in options if name not in known]:
-        raise UsageError(f"adapt has no option '{unknown[0]}': it takes {', '.join(sorted(known))}.")
-    plain = {name: _plain(value) for name, value in options.items()}
-    return _Adaptation(Request(_word(day), _word(night), **plain), prepare_folder(out)).run()
-
-
-def _plain(value: Any) -> Any:
-    """An option as it is remembered, in JSON."""
-    if isinstance(value, list | tuple):
-        return tuple(map(_plain, value))
-    return str(value) if isinstance(value, Path) else value
-
-
-def _word(place: str | Path) -> str:
-    """A place as it is remembered: a folder by its whole path."""
-    path = expanded(str(place))
-    return str(path.absolute()) if path.is_dir() else str(place)
+    return _Adaptation(Request.of(day, night, options), prepare_folder(out)).run()
 
 
 class _Adaptation:

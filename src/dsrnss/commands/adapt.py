@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     """Adapt, and name what was written."""
     import torch
 
-    from dsrnss.automation.run import Request, adapt
+    from dsrnss.automation.request import Request
+    from dsrnss.automation.run import adapt
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
