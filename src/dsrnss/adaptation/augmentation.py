@@ -73,6 +73,14 @@ class JitterDraw:
     order: Sequence[int]
 
 
+def normals(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of a shape, in 32 bits, where an image is.
+
+    A GPU draws them itself, from its own state as dropout does: a copy of this size would be waited for.
+    """
+    return torch.randn(*shape, generator=generator if like.is_cpu else None, device=like.device)
+
+
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
     """One number from [low, high)."""
     return low + (high - low) * torch.rand((), generator=generator).item()
@@ -174,15 +182,12 @@ def change_camera(image: Tensor, config: AugmentationConfig, generator: torch.Ge
 def add_noise(image: Tensor, most: float, generator: torch.Generator) -> Tensor:
     """Add Gaussian noise of a drawn standard deviation to an image.
 
-    A GPU draws it itself, from its own state as dropout does: a copy of this size would be waited for.
-
     Args:
         image: (3, H, W) normalised RGB.
         most: Greatest standard deviation, of values in [0, 1].
         generator: Source of the draws, on the CPU.
     """
-    drawn_from = generator if image.is_cpu else None
-    noise = uniform(0, most, generator) * torch.randn(image.shape, generator=drawn_from, device=image.device)
+    noise = uniform(0, most, generator) * normals(image.shape, image, generator)
     return normalise((denormalise(image) + noise.to(image)).clamp(0, 1))
 
 

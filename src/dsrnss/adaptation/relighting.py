@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsrnss.adaptation.augmentation import normals
 from dsrnss.errors import check_range
 from dsrnss.labels import LabelSpace
 from dsrnss.normalisation import denormalise, normalise
@@ -150,16 +151,12 @@ def _lamps(day: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _grain(day: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """(B, 3, H, W) noise: of pixels, and the blotches that a camera's smoothing leaves of it.
-
-    A GPU draws it itself, from its own state as dropout does: copies of this size would be waited for.
-    """
+    """(B, 3, H, W) noise: of pixels, and the blotches that a camera's smoothing leaves of it."""
     height, width = day.shape[-2:]
     grain = torch.zeros_like(day)
     for scale in _GRAIN:
         size = (math.ceil(height / scale), math.ceil(width / scale))
-        drawn_from = generator if day.is_cpu else None
-        noise = torch.randn((len(day), 3, *size), generator=drawn_from, device=day.device).to(day.dtype)
+        noise = normals((len(day), 3, *size), day, generator).to(day.dtype)
         noise = noise if scale == 1 else F.interpolate(noise, (height, width), mode="bicubic", align_corners=False)
         noise = torch.lerp(noise, math.sqrt(3) * noise.mean(1, keepdim=True), _GREY)
         grain += noise * _draw(day, (1, 1, 1), 0, most, generator)

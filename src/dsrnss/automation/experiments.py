@@ -65,11 +65,7 @@ def night_experiment(
         "weights": weights,
         "source": _source(plan),
         "self_training": {"momentum": 0.99, "joint_forward": True},
-        **(
-            {"night_aware": {"method": "fda", "beta": 0.02, "probability": plan.night_aware}}
-            if plan.night_aware
-            else {}
-        ),
+        "night_aware": {"method": "fda", "beta": 0.02, "probability": plan.night_aware},
         "priors": {"strength": 0.5},
         "feature_distance": {"weight": 0.005},
         "memory_bank": {"size": 1, "interval": 10},

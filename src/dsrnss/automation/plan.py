@@ -193,9 +193,10 @@ def choose(
     if "crop" not in given:
         given["crop"] = _crop(shapes, network.area)
     day_steps, steps = network.steps
-    dark = dark_skies(sets[1])
-    given.setdefault("relighting", round(_RELIT * (1.0 if network.relit_by_dusk else dark), 2))
-    given.setdefault("night_aware", round(_NIGHT_AWARE * dark, 2))
+    if "relighting" not in given or "night_aware" not in given:  # a run that goes on has both
+        dark = dark_skies(sets[1])
+        given.setdefault("relighting", round(_RELIT * (1.0 if network.relit_by_dusk else dark), 2))
+        given.setdefault("night_aware", round(_NIGHT_AWARE * dark, 2))
     plan = Plan(name, side, tuple(given["crop"]), network.batch, day_steps, steps, device)
     plan = replace(plan, **{key: value for key, value in given.items() if key not in ("network", "crop")})
     for dataset, share in zip(sets, (1, 2), strict=True):
